@@ -1,0 +1,15 @@
+//! The vocabulary of the cluster: objects, names, revisions, Status, schema tables, selectors, patches and codecs.
+//!
+//! Everything here is a pure function over values. There is no I/O, no clock, no randomness and no tokio in this crate,
+//! and it knows no resource by name except in [`typed`] and in the generated tables.
+
+pub mod name;
+pub mod object;
+pub mod revision;
+pub mod status;
+pub mod typed;
+
+pub use name::{Gvk, Gvr, Key};
+pub use object::{Meta, Object, OwnerReference};
+pub use revision::Revision;
+pub use status::{Status, StatusResult};

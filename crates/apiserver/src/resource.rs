@@ -1,0 +1,120 @@
+//! The descriptor of a resource: all that the generic engine knows about one.
+//!
+//! A built-in resource is one small file under `resources/<group>/` that makes a `Resource`, and one line in
+//! `resources/mod.rs`; a custom resource makes its descriptor at run time. Structure (fields, types, list kinds, merge
+//! keys, defaults) comes from the schema tables of `api` by [`Resource::schema`]; hooks say only what a schema cannot.
+
+use api::name::Str;
+use api::status::{Cause, Status};
+use api::{Gvk, Gvr};
+use serde_json::Value;
+
+use crate::user::User;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    Cluster,
+    Namespaced,
+}
+
+/// A resource as it is served and stored.
+#[derive(Clone)]
+pub struct Resource {
+    pub gvr: Gvr,
+    pub kind: Gvk,
+    pub singular: Str,
+    pub short_names: Vec<Str>,
+    pub categories: Vec<Str>,
+    pub scope: Scope,
+    /// The key of its type in the schema tables, such as `io.k8s.api.core.v1.Pod`.
+    pub schema: Str,
+    /// Field selectors that it takes besides metadata.name and metadata.namespace; each is indexed in the watch cache.
+    pub selectable_fields: &'static [&'static str],
+    pub columns: &'static [Column],
+    pub subresources: &'static [Subresource],
+    /// The same objects served under another group or version share the storage of that resource (both Event groups).
+    pub stored_as: Option<Gvr>,
+    /// Writes may be acknowledged before they are on disk (Leases, Events).
+    pub buffered: bool,
+    pub hooks: Hooks,
+}
+
+/// One column of `kubectl get`.
+#[derive(Clone, Copy)]
+pub struct Column {
+    pub name: &'static str,
+    /// `string`, `integer`, `date`, ...
+    pub kind: &'static str,
+    pub format: &'static str,
+    /// Shown with `-o wide` only when it is not zero.
+    pub priority: i32,
+    pub description: &'static str,
+    /// The cell: from the object and the present time (for ages).
+    pub cell: fn(&Value, jiff::Timestamp) -> Value,
+}
+
+/// A path under an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subresource {
+    /// Writes only `.status` (and metadata that status writers may change).
+    Status,
+    /// The paths of replicas, status replicas and the selector, for autoscaling/v1 Scale.
+    Scale { spec_replicas: &'static str, status_replicas: &'static str, selector: &'static str },
+    /// pods/binding.
+    Binding,
+    /// pods/eviction.
+    Eviction,
+    /// serviceaccounts/token.
+    Token,
+    /// namespaces/finalize.
+    Finalize,
+    /// pods/ephemeralcontainers.
+    EphemeralContainers,
+    /// Forwarded to the node's kubelet: log, exec, attach, portforward, proxy.
+    Connect(&'static str),
+}
+
+/// What a hook may know besides the object.
+pub struct HookContext<'a> {
+    pub user: &'a User,
+    pub now: jiff::Timestamp,
+    pub dry_run: bool,
+}
+
+/// What only code can say about a resource. Every hook is optional; a hook that is absent does nothing.
+#[derive(Clone, Copy, Default)]
+pub struct Hooks {
+    /// Defaults that depend on other fields; plain ones are in the schema's defaults.
+    pub default: Option<fn(&mut Value)>,
+    /// Clears and sets what clients may not choose at creation (status, allocated fields).
+    pub prepare_create: Option<fn(&mut Value, &HookContext<'_>)>,
+    /// Keeps what an update may not touch. Arguments: new, old.
+    pub prepare_update: Option<fn(&mut Value, &Value, &HookContext<'_>)>,
+    pub validate: Option<fn(&Value) -> Vec<Cause>>,
+    /// Arguments: new, old.
+    pub validate_update: Option<fn(&Value, &Value) -> Vec<Cause>>,
+    /// The period of a graceful deletion in seconds when the request names none; `None` deletes at once.
+    pub graceful_deletion: Option<fn(&Value) -> Option<i64>>,
+    /// From the stored form, where [`Resource::stored_as`] is another version.
+    pub from_stored: Option<fn(&mut Value)>,
+    /// To the stored form.
+    pub to_stored: Option<fn(&mut Value)>,
+}
+
+/// All causes for which an object is refused, as one Status.
+pub fn invalid(kind: &Gvk, name: &str, causes: Vec<Cause>) -> Result<(), Status> {
+    if causes.is_empty() {
+        return Ok(());
+    }
+    let texts: Vec<String> = causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
+    let text = if texts.len() == 1 { texts.concat() } else { format!("[{}]", texts.join(", ")) };
+    let qualified = if kind.group.is_empty() { kind.kind.to_string() } else { format!("{}.{}", kind.kind, kind.group) };
+    let details = api::status::Details {
+        name: name.to_owned(),
+        group: kind.group.to_string(),
+        kind: kind.kind.to_string(),
+        causes,
+        ..Default::default()
+    };
+    Err(Status::failure(422, "Invalid", format!("{qualified} \"{name}\" is invalid: {text}")).with_details(details))
+}

@@ -1,0 +1,171 @@
+//! The contract of every controller: a pure plan over a snapshot.
+//!
+//! ```text
+//! change --wakes--> keys --(queue: dedup, backoff, barrier)--> plan(snapshot, key, now) --> actions --> API
+//! ```
+//!
+//! A controller never writes, sleeps or remembers. One driver (`client::driver`) runs them all: it gives one key to one
+//! worker at a time, and does not plan a key again before the cache has seen the key's own last write
+//! (read-your-writes by resourceVersion, KEP-5647), so that no plan needs expectations.
+
+use api::name::Str;
+use api::{Gvr, Key, Object};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::snapshot::Snapshot;
+use crate::table::{Change, Index};
+
+/// A key to plan, or to plan at a later time.
+pub type Wake = Key;
+
+/// One kind of decision about the cluster, such as "a ReplicaSet has as many pods as it asks for".
+pub trait Controller: Send + Sync {
+    /// Upstream's name, such as `replicaset-controller`: the user it acts as, and the source of its events.
+    fn name(&self) -> &'static str;
+
+    /// The resources that it reads. Its snapshots hold these, with the indexes named here.
+    fn watches(&self) -> Vec<(Gvr, Vec<Index>)>;
+
+    /// The keys that a change of `resource` may concern.
+    fn wakes(&self, snapshot: &Snapshot, resource: &Gvr, change: &Change) -> Vec<Wake>;
+
+    /// What to do about `key`. Called again whenever something about the key changed, and at `Plan::wake_at`.
+    fn plan(&self, snapshot: &Snapshot, key: &Key, now: Timestamp) -> Result<Plan, PlanError>;
+}
+
+/// What a controller wants done, in order. An empty plan says that all is well.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    pub actions: Vec<Action>,
+    pub notes: Vec<Note>,
+    /// When to look again even if nothing changes.
+    pub wake_at: Option<Timestamp>,
+}
+
+impl Plan {
+    pub fn nothing() -> Self {
+        Self::default()
+    }
+
+    pub fn act(actions: Vec<Action>) -> Self {
+        Self { actions, ..Self::default() }
+    }
+
+    /// Makes the plan wake no later than `at`.
+    pub fn wake_by(&mut self, at: Timestamp) {
+        self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
+    }
+}
+
+/// Which object a write means: it fails with a conflict if the object is another one, or has changed, meanwhile.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Precondition {
+    pub uid: Option<Box<str>>,
+    pub revision: Option<api::Revision>,
+}
+
+impl Precondition {
+    /// The very object, in the very state that was planned from.
+    pub fn exactly(object: &Object) -> Self {
+        Self { uid: Some(object.uid().into()), revision: Some(object.revision()) }
+    }
+
+    /// The very object, in whatever state.
+    pub fn same(object: &Object) -> Self {
+        Self { uid: Some(object.uid().into()), revision: None }
+    }
+}
+
+/// One write to the API.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    Create {
+        resource: Gvr,
+        namespace: Box<str>,
+        object: Value,
+    },
+    /// Replaces the object; `object` carries the resourceVersion that it was planned from. `subresource` is empty or
+    /// such as `status`.
+    Update {
+        resource: Gvr,
+        key: Key,
+        subresource: Str,
+        object: Value,
+    },
+    /// A JSON merge patch; the driver adds the precondition to the patch.
+    Patch {
+        resource: Gvr,
+        key: Key,
+        subresource: Str,
+        patch: Value,
+        precondition: Precondition,
+    },
+    /// Server-side apply with the controller's name as field manager.
+    Apply {
+        resource: Gvr,
+        key: Key,
+        subresource: Str,
+        object: Value,
+    },
+    Delete {
+        resource: Gvr,
+        key: Key,
+        precondition: Precondition,
+        /// `Background`, `Foreground` or `Orphan`; the server's default when absent.
+        propagation: Option<&'static str>,
+        grace_period_secs: Option<i64>,
+    },
+    /// POST to a pod's eviction subresource, which honours disruption budgets.
+    Evict {
+        key: Key,
+        precondition: Precondition,
+    },
+}
+
+/// An Event to record about an object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Note {
+    pub about: About,
+    pub kind: NoteKind,
+    pub reason: Str,
+    pub message: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoteKind {
+    Normal,
+    Warning,
+}
+
+/// The object that an Event is about, as in its involvedObject.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    pub api_version: Box<str>,
+    pub kind: Box<str>,
+    pub key: Key,
+    pub uid: Box<str>,
+    pub field_path: Option<String>,
+}
+
+impl About {
+    pub fn object(object: &Object) -> Self {
+        let meta = object.meta();
+        Self {
+            api_version: meta.api_version.clone(),
+            kind: meta.kind.clone(),
+            key: object.key(),
+            uid: meta.uid.clone(),
+            field_path: None,
+        }
+    }
+}
+
+/// Why a plan could not be made; the driver logs it and tries again with backoff.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    #[error("cannot read {what}: {source}")]
+    Decode { what: String, source: api::object::DecodeError },
+    #[error("{0}")]
+    Invalid(String),
+}

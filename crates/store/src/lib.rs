@@ -1,0 +1,132 @@
+//! Revisioned bytes with watch: the only durable state of a cluster.
+//!
+//! One global [`Revision`] orders every write. Engines: `memory` for tests and sim, `embedded` on disk (the default),
+//! later etcd v3. One conformance suite holds for all of them.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+pub use api::Revision;
+
+/// A key: the API server uses `/registry/<group>/<plural>/<namespace>/<name>`; the store only orders them.
+pub type StoreKey = Box<[u8]>;
+
+/// A value as it was written at `modified`, of a key that has existed since `created`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub key: StoreKey,
+    pub value: Bytes,
+    pub created: Revision,
+    pub modified: Revision,
+}
+
+/// What must hold for a commit to happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Precondition {
+    Absent(StoreKey),
+    /// The key was last modified at exactly this revision.
+    ModifiedAt(StoreKey, Revision),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    Put(StoreKey, Bytes),
+    Delete(StoreKey),
+}
+
+/// How soon a commit is acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// After it is on disk.
+    #[default]
+    Synced,
+    /// At once; it may be lost by a crash of the machine (Leases, Events).
+    Buffered,
+}
+
+/// A transaction: all writes happen at one new revision, or none does.
+#[derive(Clone, Debug, Default)]
+pub struct Commit {
+    pub preconditions: Vec<Precondition>,
+    pub writes: Vec<Write>,
+    pub durability: Durability,
+}
+
+/// Part of the key space at one revision.
+#[derive(Clone, Debug)]
+pub struct Range {
+    /// Inclusive.
+    pub start: StoreKey,
+    /// Exclusive.
+    pub end: StoreKey,
+    /// The newest when absent.
+    pub at: Option<Revision>,
+    pub limit: Option<usize>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The revision that the page was read at.
+    pub revision: Revision,
+    pub entries: Vec<Entry>,
+    /// There are entries behind the last one.
+    pub more: bool,
+}
+
+/// One key's change. A deletion has no value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreEvent {
+    pub revision: Revision,
+    pub key: StoreKey,
+    pub value: Option<Bytes>,
+    pub created: Revision,
+    /// The value that this event replaced or deleted.
+    pub before: Option<Bytes>,
+}
+
+/// What a watcher is told, in revision order and complete.
+#[derive(Clone, Debug)]
+pub enum WatchItem {
+    /// All matching events of one revision.
+    Events(Vec<StoreEvent>),
+    /// Nothing matching happened up to this revision.
+    Progress(Revision),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("precondition failed on {}", String::from_utf8_lossy(.key))]
+    Conflict { key: StoreKey, current: Option<Entry> },
+    #[error("revision {asked} has been compacted; the oldest kept is {oldest}")]
+    Compacted { asked: Revision, oldest: Revision },
+    #[error("revision {asked} is in the future; the newest is {newest}")]
+    Future { asked: Revision, newest: Revision },
+    #[error("no space left: {0}")]
+    NoSpace(String),
+    #[error("the store is corrupt: {0}")]
+    Corrupt(String),
+    #[error("store I/O failed: {0}")]
+    Io(String),
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// A bounded stream of events. `None` means that the watcher fell too far behind, or the store closed: watch again.
+#[async_trait]
+pub trait WatchStream: Send {
+    async fn next(&mut self) -> Option<Result<WatchItem, StoreError>>;
+}
+
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Returns the revision of the commit once it is as durable as asked.
+    async fn commit(&self, commit: Commit) -> Result<Revision, StoreError>;
+    async fn get(&self, key: &[u8]) -> Result<Option<Entry>, StoreError>;
+    async fn range(&self, range: Range) -> Result<Page, StoreError>;
+    /// Every event after `after` of keys in `start..end`.
+    async fn watch(&self, start: StoreKey, end: StoreKey, after: Revision) -> Result<Box<dyn WatchStream>, StoreError>;
+    /// The newest revision.
+    async fn current(&self) -> Result<Revision, StoreError>;
+    /// Forgets history before `before`; newest values stay.
+    async fn compact(&self, before: Revision) -> Result<(), StoreError>;
+}
