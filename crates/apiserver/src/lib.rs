@@ -1,7 +1,18 @@
 //! The API server: HTTP -> filters -> registry -> verb -> store, and back through the watch caches.
 //!
 //! The only crate that opens the store. It knows every resource only through its [`resource::Resource`] descriptor.
+//! [`engine::Engine::dispatch`] is the line between the two halves: in front of it are sockets, identities and
+//! permission; behind it are resources, verbs and storage.
 
+pub mod engine;
+pub mod registry;
 pub mod request;
 pub mod resource;
+pub mod resources;
+pub mod seams;
 pub mod user;
+pub mod verbs;
+
+pub use engine::Engine;
+pub use registry::Registry;
+pub use verbs::{Answer, AnswerBody, AnswerStream, Params, RequestContext};

@@ -36,7 +36,38 @@ pub struct Resource {
     pub stored_as: Option<Gvr>,
     /// Writes may be acknowledged before they are on disk (Leases, Events).
     pub buffered: bool,
+    /// Answered at creation and never stored (reviews).
+    pub review: Option<Review>,
     pub hooks: Hooks,
+}
+
+/// A question that is asked by creating it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Review {
+    Token,
+    SubjectAccess,
+    LocalSubjectAccess,
+    SelfSubjectAccess,
+    SelfSubjectRules,
+    SelfSubject,
+}
+
+/// Verbs of a stored resource, in discovery's order.
+const STORED_VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+
+impl Resource {
+    /// The verbs that discovery shows.
+    pub fn verbs(&self) -> &'static [&'static str] {
+        if self.review.is_some() { &["create"] } else { STORED_VERBS }
+    }
+
+    pub fn is_namespaced(&self) -> bool {
+        self.scope == Scope::Namespaced
+    }
+
+    pub fn has(&self, subresource: &Subresource) -> bool {
+        self.subresources.contains(subresource)
+    }
 }
 
 /// One column of `kubectl get`.
@@ -51,6 +82,22 @@ pub struct Column {
     pub description: &'static str,
     /// The cell: from the object and the present time (for ages).
     pub cell: fn(&Value, jiff::Timestamp) -> Value,
+}
+
+impl Subresource {
+    /// The last part of its path.
+    pub fn path(&self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Scale { .. } => "scale",
+            Self::Binding => "binding",
+            Self::Eviction => "eviction",
+            Self::Token => "token",
+            Self::Finalize => "finalize",
+            Self::EphemeralContainers => "ephemeralcontainers",
+            Self::Connect(path) => path,
+        }
+    }
 }
 
 /// A path under an object.
