@@ -13,11 +13,31 @@ use api::{Gvr, Key, Object};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::index::Index;
 use crate::snapshot::Snapshot;
-use crate::table::{Change, Index};
+use crate::table::Change;
 
 /// A key to plan, or to plan at a later time.
 pub type Wake = Key;
+
+/// A resource that a controller reads, and how.
+#[derive(Clone, Debug)]
+pub struct Interest {
+    pub resource: Gvr,
+    pub indexes: Vec<Index>,
+    /// Only metadata is needed: the cache may hold the objects without spec and status.
+    pub metadata_only: bool,
+}
+
+impl Interest {
+    pub fn new(resource: Gvr, indexes: &[Index]) -> Self {
+        Self { resource, indexes: indexes.to_vec(), metadata_only: false }
+    }
+
+    pub fn metadata(resource: Gvr, indexes: &[Index]) -> Self {
+        Self { resource, indexes: indexes.to_vec(), metadata_only: true }
+    }
+}
 
 /// One kind of decision about the cluster, such as "a ReplicaSet has as many pods as it asks for".
 pub trait Controller: Send + Sync {
@@ -25,7 +45,7 @@ pub trait Controller: Send + Sync {
     fn name(&self) -> &'static str;
 
     /// The resources that it reads. Its snapshots hold these, with the indexes named here.
-    fn watches(&self) -> Vec<(Gvr, Vec<Index>)>;
+    fn watches(&self) -> Vec<Interest>;
 
     /// The keys that a change of `resource` may concern.
     fn wakes(&self, snapshot: &Snapshot, resource: &Gvr, change: &Change) -> Vec<Wake>;
@@ -37,8 +57,7 @@ pub trait Controller: Send + Sync {
 /// What a controller wants done, in order. An empty plan says that all is well.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
-    pub actions: Vec<Action>,
-    pub notes: Vec<Note>,
+    pub steps: Vec<Step>,
     /// When to look again even if nothing changes.
     pub wake_at: Option<Timestamp>,
 }
@@ -49,12 +68,56 @@ impl Plan {
     }
 
     pub fn act(actions: Vec<Action>) -> Self {
-        Self { actions, ..Self::default() }
+        Self { steps: actions.into_iter().map(Step::from).collect(), ..Self::default() }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    pub fn push(&mut self, step: impl Into<Step>) {
+        self.steps.push(step.into());
     }
 
     /// Makes the plan wake no later than `at`.
     pub fn wake_by(&mut self, at: Timestamp) {
         self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
+    }
+}
+
+/// An action, and what to tell of how it went. The steps after one that failed are not done.
+///
+/// In messages and in `otherwise`, `{name}` stands for the written object's name (a created one may have been given its
+/// name on the way) and `{error}` for why the action failed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    pub action: Action,
+    pub done: Option<Note>,
+    pub failed: Option<Note>,
+    /// Done if the action failed (other than by a conflict): a status that shows the failure.
+    pub otherwise: Option<Box<Action>>,
+}
+
+impl From<Action> for Step {
+    fn from(action: Action) -> Self {
+        Self { action, done: None, failed: None, otherwise: None }
+    }
+}
+
+impl Step {
+    pub fn done(mut self, note: Note) -> Self {
+        self.done = Some(note);
+        self
+    }
+
+    pub fn failed(mut self, note: Note) -> Self {
+        self.failed = Some(note);
+        self
+    }
+
+    pub fn otherwise(mut self, action: Action) -> Self {
+        self.otherwise = Some(Box::new(action));
+        self
     }
 }
 
@@ -80,6 +143,8 @@ impl Precondition {
 /// One write to the API.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
+    /// With `metadata.generateName` the driver makes the name, so that a create whose answer was lost can be repeated
+    /// without making a second object.
     Create {
         resource: Gvr,
         namespace: Box<str>,
@@ -116,6 +181,13 @@ pub enum Action {
         propagation: Option<&'static str>,
         grace_period_secs: Option<i64>,
     },
+    /// Deletes every object of the resource in the namespace; the namespace's own deletion is the precondition.
+    DeleteCollection {
+        resource: Gvr,
+        namespace: Box<str>,
+    },
+    /// Nothing is written: a step that only tells.
+    Tell,
     /// POST to a pod's eviction subresource, which honours disruption budgets.
     Evict {
         key: Key,
@@ -136,6 +208,16 @@ pub struct Note {
 pub enum NoteKind {
     Normal,
     Warning,
+}
+
+impl Note {
+    pub fn normal(about: &Object, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { about: About::object(about), kind: NoteKind::Normal, reason: reason.into(), message: message.into() }
+    }
+
+    pub fn warning(about: &Object, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { about: About::object(about), kind: NoteKind::Warning, reason: reason.into(), message: message.into() }
+    }
 }
 
 /// The object that an Event is about, as in its involvedObject.

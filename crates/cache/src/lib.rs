@@ -5,9 +5,11 @@
 //! [`Snapshot`] is a set of tables at one moment: cloning one costs a pointer a table. There is no tokio here.
 
 pub mod controller;
+pub mod index;
 pub mod snapshot;
 pub mod table;
 
-pub use controller::{Action, Controller, Note, Plan, PlanError, Precondition, Wake};
+pub use controller::{Action, Controller, Interest, Note, Plan, PlanError, Precondition, Step, Wake};
+pub use index::Index;
 pub use snapshot::Snapshot;
-pub use table::{Change, Index, Table};
+pub use table::{Change, Table};

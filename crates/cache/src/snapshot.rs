@@ -1,6 +1,7 @@
 //! What a controller, the scheduler or the proxy sees of the cluster at one moment.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use api::object::DecodeError;
 use api::typed::Typed;
@@ -8,23 +9,23 @@ use api::{Gvr, Key, Object};
 
 use crate::table::Table;
 
-/// A set of tables, one a resource. Cheap to clone; never changes under its reader.
+/// A set of tables, one a resource. Copy on write: cheap to clone; never changes under its reader.
 #[derive(Clone, Default)]
 pub struct Snapshot {
-    tables: BTreeMap<Gvr, Table>,
+    tables: BTreeMap<Gvr, Arc<Table>>,
 }
 
 impl Snapshot {
     pub fn insert(&mut self, resource: Gvr, table: Table) {
-        self.tables.insert(resource, table);
+        self.tables.insert(resource, Arc::new(table));
     }
 
     pub fn table(&self, resource: &Gvr) -> Option<&Table> {
-        self.tables.get(resource)
+        self.tables.get(resource).map(|table| &**table)
     }
 
     pub fn table_mut(&mut self, resource: &Gvr) -> Option<&mut Table> {
-        self.tables.get_mut(resource)
+        self.tables.get_mut(resource).map(Arc::make_mut)
     }
 
     pub fn resources(&self) -> impl Iterator<Item = &Gvr> {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use api::{Key, Object, Revision};
 use rpds::RedBlackTreeMapSync;
 
+use crate::index::Index;
+
 /// What happened to one object. An event only says *look again*; both sides are there so that a consumer can find
 /// every key that the change touches.
 #[derive(Clone, Debug)]
@@ -19,13 +21,6 @@ impl Change {
     pub fn object(&self) -> Option<&Object> {
         self.after.as_ref().or(self.before.as_ref())
     }
-}
-
-/// A named way to find objects by a value other than their key.
-#[derive(Clone, Copy)]
-pub struct Index {
-    pub name: &'static str,
-    pub values: fn(&Object) -> Vec<Box<str>>,
 }
 
 /// The objects of one resource.
@@ -118,6 +113,21 @@ impl Table {
         Some(Change { revision, before: Some(before), after: None })
     }
 
+    /// Makes the table what a list of `revision` says, and returns what that changed.
+    pub fn replace(&mut self, objects: Vec<Object>, revision: Revision) -> Vec<Change> {
+        let listed: std::collections::BTreeSet<Key> = objects.iter().map(Object::key).collect();
+        let gone: Vec<Key> = self.objects.keys().filter(|key| !listed.contains(*key)).cloned().collect();
+        let mut changes: Vec<Change> = gone.iter().filter_map(|key| self.remove(key, revision)).collect();
+        for object in objects {
+            let known = self.objects.get(&object.key());
+            if known.is_none_or(|old| old.revision() != object.revision() || old.uid() != object.uid()) {
+                changes.push(self.put(object));
+            }
+        }
+        self.advance(revision);
+        changes
+    }
+
     fn unindex(&mut self, old: &Object, key: &Key) {
         for (index, map) in self.indexes.iter().zip(self.entries.iter_mut()) {
             for value in (index.values)(old) {
@@ -145,6 +155,22 @@ mod tests {
 
     fn names<'a>(objects: impl Iterator<Item = &'a Object>) -> Vec<&'a str> {
         objects.map(Object::name).collect()
+    }
+
+    #[test]
+    fn a_list_replaces_the_table_and_tells_only_what_differs() {
+        let mut table = Table::new(Arc::new([]));
+        table.put(object("kept", 1, "x"));
+        table.put(object("gone", 2, "x"));
+        table.put(object("changed", 3, "x"));
+        let changes = table.replace(vec![object("changed", 5, "y"), object("kept", 1, "x"), object("new", 6, "x")], Revision(9));
+        let told: Vec<_> = changes
+            .iter()
+            .map(|c| (c.object().unwrap().name().to_owned(), c.before.is_some(), c.after.is_some()))
+            .collect();
+        let expected = [("gone", true, false), ("changed", true, true), ("new", false, true)];
+        assert_eq!(told, expected.map(|(name, before, after)| (name.to_owned(), before, after)));
+        assert_eq!((names(table.iter()), table.revision()), (vec!["changed", "kept", "new"], Revision(9)));
     }
 
     #[test]
