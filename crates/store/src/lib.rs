@@ -1,15 +1,26 @@
 //! Revisioned bytes with watch: the only durable state of a cluster.
 //!
 //! One global [`Revision`] orders every write. Engines: `memory` for tests and sim, `embedded` on disk (the default),
-//! later etcd v3. One conformance suite holds for all of them.
+//! later etcd v3. One conformance suite (`tests/suite.rs`) holds for all of them.
+//!
+//! A new store is empty at revision 1. Revisions grow, and may skip numbers after a crash of the machine.
+
+mod hub;
+mod ledger;
+mod memory;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use api::Revision;
+pub use ledger::{HISTORY_BYTES_MAX, HISTORY_EVENTS_MAX, History};
+pub use memory::MemoryStore;
 
-/// A key: the API server uses `/registry/<group>/<plural>/<namespace>/<name>`; the store only orders them.
-pub type StoreKey = Box<[u8]>;
+/// A key: the API server uses `/registry/<group>/<plural>/<namespace>/<name>`; the store only orders them. Shared, since
+/// the index, the history and every watcher hold it.
+pub type StoreKey = Arc<[u8]>;
 
 /// A value as it was written at `modified`, of a key that has existed since `created`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +55,8 @@ pub enum Durability {
     Buffered,
 }
 
-/// A transaction: all writes happen at one new revision, or none does.
+/// A transaction: all writes happen at one new revision, or none does. Of two writes of one key the later counts. A
+/// commit that changes nothing (only deletes absent keys) takes no revision and returns the newest one.
 #[derive(Clone, Debug, Default)]
 pub struct Commit {
     pub preconditions: Vec<Precondition>,
@@ -89,7 +101,8 @@ pub struct StoreEvent {
 pub enum WatchItem {
     /// All matching events of one revision.
     Events(Vec<StoreEvent>),
-    /// Nothing matching happened up to this revision.
+    /// Everything matching up to this revision has been delivered. Comes once when the history has been replayed, and
+    /// after each [`Store::current`] or [`Store::current_in`] that found this watcher behind the newest revision.
     Progress(Revision),
 }
 
@@ -107,6 +120,9 @@ pub enum StoreError {
     Corrupt(String),
     #[error("store I/O failed: {0}")]
     Io(String),
+    /// Another process has the store open.
+    #[error("the store is in use: {0}")]
+    InUse(String),
     #[error("the store is closed")]
     Closed,
 }
@@ -122,11 +138,18 @@ pub trait Store: Send + Sync {
     /// Returns the revision of the commit once it is as durable as asked.
     async fn commit(&self, commit: Commit) -> Result<Revision, StoreError>;
     async fn get(&self, key: &[u8]) -> Result<Option<Entry>, StoreError>;
+    /// At most `limit` entries in key order. To go on behind a page with `more`, start at its last key with a zero byte
+    /// appended, `at` the page's revision.
     async fn range(&self, range: Range) -> Result<Page, StoreError>;
     /// Every event after `after` of keys in `start..end`.
     async fn watch(&self, start: StoreKey, end: StoreKey, after: Revision) -> Result<Box<dyn WatchStream>, StoreError>;
-    /// The newest revision.
+    /// The newest revision. Watchers that were not told of it yet get a [`WatchItem::Progress`], so that who waits for a
+    /// cache to reach the returned revision (a consistent read) waits for one wakeup and not for the next write.
     async fn current(&self) -> Result<Revision, StoreError>;
-    /// Forgets history before `before`; newest values stay.
+    /// As [`Store::current`], but only watchers of keys in `start..end` are told.
+    async fn current_in(&self, _start: &[u8], _end: &[u8]) -> Result<Revision, StoreError> {
+        self.current().await
+    }
+    /// Forgets history before `before`: reads at and watches from older revisions answer `Compacted`. Newest values stay.
     async fn compact(&self, before: Revision) -> Result<(), StoreError>;
 }

@@ -1,0 +1,345 @@
+//! The keys with their versions, and the window of recent events: one engine's whole state in memory, without I/O.
+//!
+//! Both engines decide and read here; the embedded one only adds that a commit is on disk before it is applied.
+//! Invariants: `oldest <= current`; every event of a revision `>= oldest` is in `events`; a key's versions ascend, and a
+//! version is kept exactly as long as some readable revision (`oldest..=current`) sees it.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Bound;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::{Commit, Entry, Page, Precondition, Range, Revision, StoreError, StoreEvent, StoreKey, Write};
+
+/// How many events a history holds at most; older ones are compacted away.
+pub const HISTORY_EVENTS_MAX: usize = 65_536;
+/// How many bytes of values the events of a history hold at most.
+pub const HISTORY_BYTES_MAX: usize = 64 << 20;
+/// How many revisions may be appended between two marks of the wall clock, in seconds.
+const MARK_EVERY_SECS: i64 = 5;
+
+/// What is kept of the past.
+#[derive(Clone, Copy, Debug)]
+pub struct History {
+    /// Events older than this are forgotten with the next commit. No bound when absent.
+    pub window: Option<Duration>,
+    pub events_max: usize,
+    pub bytes_max: usize,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self { window: None, events_max: HISTORY_EVENTS_MAX, bytes_max: HISTORY_BYTES_MAX }
+    }
+}
+
+/// A key's value between two revisions; a deletion has no value.
+#[derive(Clone, Debug)]
+struct Version {
+    created: Revision,
+    modified: Revision,
+    value: Option<Bytes>,
+}
+
+#[derive(Debug)]
+struct Versions {
+    newest: Version,
+    /// Ascending; empty for most keys.
+    older: Vec<Version>,
+}
+
+impl Versions {
+    fn at(&self, revision: Revision) -> Option<&Version> {
+        if self.newest.modified <= revision {
+            return Some(&self.newest);
+        }
+        self.older.iter().rev().find(|version| version.modified <= revision)
+    }
+
+    /// Drops what no revision from `oldest` on sees.
+    fn prune(&mut self, oldest: Revision) {
+        let superseded_at =
+            |i: usize, older: &[Version]| older.get(i + 1).map_or(self.newest.modified, |next| next.modified);
+        let dead = (0..self.older.len()).take_while(|i| superseded_at(*i, &self.older) <= oldest).count();
+        self.older.drain(..dead);
+        if self.older.is_empty() {
+            self.older.shrink_to_fit();
+        }
+    }
+}
+
+/// What the writes of commits that are accepted but not applied yet will have done: key to its last modification.
+#[derive(Debug, Default)]
+pub(crate) struct Overlay(HashMap<StoreKey, Option<Revision>>);
+
+impl Overlay {
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    pub(crate) fn note(&mut self, revision: Revision, writes: &[Write]) {
+        for write in writes {
+            match write {
+                Write::Put(key, _) => self.0.insert(key.clone(), Some(revision)),
+                Write::Delete(key) => self.0.insert(key.clone(), None),
+            };
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    keys: BTreeMap<StoreKey, Versions>,
+    /// One item per revision that changed something.
+    events: VecDeque<(Revision, Box<[StoreEvent]>)>,
+    events_len: usize,
+    events_bytes: usize,
+    /// The first revision after each tick of the clock, oldest first.
+    marks: VecDeque<(i64, Revision)>,
+    history: History,
+    current: Revision,
+    oldest: Revision,
+    /// No automatic compaction from this revision on: a snapshot is being read there.
+    pinned: Option<Revision>,
+    live_bytes: usize,
+}
+
+impl Ledger {
+    pub(crate) fn new(history: History) -> Self {
+        Self {
+            keys: BTreeMap::new(),
+            events: VecDeque::new(),
+            events_len: 0,
+            events_bytes: 0,
+            marks: VecDeque::new(),
+            history,
+            current: Revision(1),
+            oldest: Revision(1),
+            pinned: None,
+            live_bytes: 0,
+        }
+    }
+
+    pub(crate) fn current(&self) -> Revision {
+        self.current
+    }
+
+    /// Keys and values that are not deleted, in bytes.
+    pub(crate) fn live_bytes(&self) -> usize {
+        self.live_bytes
+    }
+
+    fn live(&self, key: &[u8]) -> Option<&Version> {
+        self.keys.get(key).map(|versions| &versions.newest).filter(|version| version.value.is_some())
+    }
+
+    pub(crate) fn get(&self, key: &[u8]) -> Option<Entry> {
+        let (key, versions) = self.keys.get_key_value(key)?;
+        entry(key, &versions.newest)
+    }
+
+    /// Whether the commit may happen after those in `overlay`.
+    pub(crate) fn check(&self, commit: &Commit, overlay: &Overlay) -> Result<(), StoreError> {
+        for precondition in &commit.preconditions {
+            let (key, wanted) = match precondition {
+                Precondition::Absent(key) => (key, None),
+                Precondition::ModifiedAt(key, revision) => (key, Some(*revision)),
+            };
+            let found = match overlay.0.get(key) {
+                Some(pending) => *pending,
+                None => self.live(key).map(|version| version.modified),
+            };
+            if found != wanted {
+                return Err(StoreError::Conflict { key: key.clone(), current: self.get(key) });
+            }
+        }
+        Ok(())
+    }
+
+    /// The writes that change something: the last one of each key, and no deletion of what is absent.
+    pub(crate) fn effective(&self, mut writes: Vec<Write>, overlay: &Overlay) -> Vec<Write> {
+        let exists = |key: &StoreKey| match overlay.0.get(key) {
+            Some(pending) => pending.is_some(),
+            None => self.live(key).is_some(),
+        };
+        if writes.len() > 1 {
+            let mut seen = std::collections::HashSet::new();
+            writes.reverse();
+            writes.retain(|write| seen.insert(key_of(write).clone()));
+            writes.reverse();
+        }
+        writes.retain(|write| matches!(write, Write::Put(..)) || exists(key_of(write)));
+        writes
+    }
+
+    /// Applies writes (checked and effective) at `revision`, and gives their events.
+    pub(crate) fn apply(&mut self, revision: Revision, writes: Vec<Write>, now_secs: i64) -> &[StoreEvent] {
+        assert!(revision > self.current, "invariant: revisions grow");
+        self.current = revision;
+        let events: Box<[StoreEvent]> = writes.into_iter().map(|write| self.apply_write(revision, write)).collect();
+        self.events_len += events.len();
+        self.events_bytes += events.iter().map(event_bytes).sum::<usize>();
+        if self.marks.back().is_none_or(|(secs, _)| now_secs - secs >= MARK_EVERY_SECS) {
+            self.marks.push_back((now_secs, revision));
+        }
+        self.events.push_back((revision, events));
+        self.forget(now_secs);
+        self.events.back().map_or(&[], |(_, events)| events)
+    }
+
+    fn apply_write(&mut self, revision: Revision, write: Write) -> StoreEvent {
+        let (key, value) = match write {
+            Write::Put(key, value) => (key, Some(value)),
+            Write::Delete(key) => (key, None),
+        };
+        self.live_bytes += value.as_ref().map_or(0, |value| key.len() + value.len());
+        let Some(versions) = self.keys.get_mut(&key) else {
+            let newest = Version { created: revision, modified: revision, value: value.clone() };
+            self.keys.insert(key.clone(), Versions { newest, older: Vec::new() });
+            return StoreEvent { revision, key, value, created: revision, before: None };
+        };
+        let before = versions.newest.value.clone();
+        self.live_bytes -= before.as_ref().map_or(0, |value| key.len() + value.len());
+        let created = if before.is_some() { versions.newest.created } else { revision };
+        let newest = Version { created, modified: revision, value: value.clone() };
+        let replaced = std::mem::replace(&mut versions.newest, newest);
+        versions.older.push(replaced);
+        StoreEvent { revision, key, value, created, before }
+    }
+
+    /// Puts an entry of a snapshot. Only for recovery, before any `apply`.
+    pub(crate) fn restore(&mut self, entry: Entry) {
+        self.live_bytes += entry.key.len() + entry.value.len();
+        let newest = Version { created: entry.created, modified: entry.modified, value: Some(entry.value) };
+        self.keys.insert(entry.key, Versions { newest, older: Vec::new() });
+    }
+
+    /// Starts anew at `revision` with no history behind it. Only for recovery.
+    pub(crate) fn jump(&mut self, revision: Revision) {
+        assert!(revision >= self.current, "invariant: revisions grow");
+        self.current = revision;
+        self.compact_to(revision);
+    }
+
+    pub(crate) fn range(&self, range: &Range) -> Result<Page, StoreError> {
+        let revision = range.at.unwrap_or(self.current);
+        self.check_readable(revision)?;
+        let limit = range.limit.unwrap_or(usize::MAX);
+        let mut page = Page { revision, entries: Vec::new(), more: false };
+        if range.start >= range.end {
+            return Ok(page);
+        }
+        let bounds = (Bound::Included(&*range.start), Bound::Excluded(&*range.end));
+        for (key, versions) in self.keys.range::<[u8], _>(bounds) {
+            let Some(entry) = versions.at(revision).and_then(|version| entry(key, version)) else { continue };
+            if page.entries.len() == limit {
+                page.more = true;
+                break;
+            }
+            page.entries.push(entry);
+        }
+        Ok(page)
+    }
+
+    fn check_readable(&self, revision: Revision) -> Result<(), StoreError> {
+        if revision > self.current {
+            return Err(StoreError::Future { asked: revision, newest: self.current });
+        }
+        if revision < self.oldest {
+            return Err(StoreError::Compacted { asked: revision, oldest: self.oldest });
+        }
+        Ok(())
+    }
+
+    /// The events after `after` of keys in `start..end`, by revision.
+    pub(crate) fn events_after(
+        &self,
+        after: Revision,
+        start: &[u8],
+        end: &[u8],
+    ) -> Result<VecDeque<Vec<StoreEvent>>, StoreError> {
+        if after > self.current {
+            return Err(StoreError::Future { asked: after, newest: self.current });
+        }
+        if after.next() < self.oldest {
+            return Err(StoreError::Compacted { asked: after, oldest: self.oldest });
+        }
+        let first = self.events.partition_point(|(revision, _)| *revision <= after);
+        let matching = |events: &[StoreEvent]| -> Vec<StoreEvent> {
+            events.iter().filter(|event| start <= &*event.key && &*event.key < end).cloned().collect()
+        };
+        Ok(self.events.range(first..).map(|(_, events)| matching(events)).filter(|events| !events.is_empty()).collect())
+    }
+
+    pub(crate) fn compact(&mut self, before: Revision) -> Result<(), StoreError> {
+        if before > self.current {
+            return Err(StoreError::Future { asked: before, newest: self.current });
+        }
+        self.compact_to(before);
+        Ok(())
+    }
+
+    pub(crate) fn pin(&mut self, revision: Option<Revision>) {
+        self.pinned = revision;
+    }
+
+    fn compact_to(&mut self, before: Revision) {
+        let before = self.pinned.map_or(before, |pinned| before.min(pinned));
+        if before <= self.oldest {
+            return;
+        }
+        self.oldest = before;
+        while self.events.front().is_some_and(|(revision, _)| *revision < before) {
+            let Some((_, events)) = self.events.pop_front() else { break };
+            self.events_len -= events.len();
+            self.events_bytes -= events.iter().map(event_bytes).sum::<usize>();
+            for event in &events {
+                self.prune(&event.key);
+            }
+        }
+        while self.marks.front().is_some_and(|(_, revision)| *revision < before) {
+            self.marks.pop_front();
+        }
+    }
+
+    fn prune(&mut self, key: &StoreKey) {
+        let Some(versions) = self.keys.get_mut(key) else { return };
+        versions.prune(self.oldest);
+        let forgotten = versions.older.is_empty() && versions.newest.value.is_none();
+        if forgotten && versions.newest.modified <= self.oldest {
+            self.keys.remove(key);
+        }
+    }
+
+    /// Keeps the history within its bounds.
+    fn forget(&mut self, now_secs: i64) {
+        let mut before = self.oldest;
+        if let Some(window) = self.history.window {
+            let since = now_secs.saturating_sub(i64::try_from(window.as_secs()).unwrap_or(i64::MAX));
+            let expired = self.marks.iter().take_while(|(secs, _)| *secs <= since).last();
+            before = expired.map_or(before, |(_, revision)| before.max(*revision));
+        }
+        if self.events_len > self.history.events_max || self.events_bytes > self.history.bytes_max {
+            // An eighth at once, so that the work of compaction is spread over many commits.
+            let drop = (self.events.len() / 8).max(1);
+            before = before.max(self.events.get(drop).map_or(self.current, |(revision, _)| *revision));
+        }
+        self.compact_to(before);
+    }
+}
+
+fn entry(key: &StoreKey, version: &Version) -> Option<Entry> {
+    let value = version.value.clone()?;
+    Some(Entry { key: key.clone(), value, created: version.created, modified: version.modified })
+}
+
+fn event_bytes(event: &StoreEvent) -> usize {
+    event.before.as_ref().map_or(0, Bytes::len)
+}
+
+pub(crate) fn key_of(write: &Write) -> &StoreKey {
+    match write {
+        Write::Put(key, _) | Write::Delete(key) => key,
+    }
+}
