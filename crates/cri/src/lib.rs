@@ -10,6 +10,9 @@
 #[path = "gen/v1.rs"]
 pub mod v1;
 
+pub mod fake;
+pub mod suite;
+
 use async_trait::async_trait;
 
 /// A failed call, with gRPC's codes.
