@@ -5,7 +5,9 @@
 
 pub mod name;
 pub mod object;
+pub mod quantity;
 pub mod revision;
+pub mod schema;
 pub mod status;
 pub mod typed;
 

@@ -1,0 +1,43 @@
+//! `cargo xtask codegen [schema|cri] [--definitions PATH]`: makes the committed generated files from published packages.
+//!
+//! Every subject yields the text of one file, which is written only if it has changed.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+
+pub mod schema;
+mod shapes;
+
+/// Runs one subject, or all of them when none is named.
+pub fn run(arguments: &[String]) -> Result<()> {
+    let mut subject = None;
+    let mut definitions: Option<PathBuf> = None;
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        match argument.as_str() {
+            "--definitions" => definitions = Some(rest.next().context("--definitions needs a path")?.into()),
+            "schema" => subject = Some("schema"),
+            other => bail!("unknown argument {other:?}; usage: cargo xtask codegen [schema] [--definitions PATH]"),
+        }
+    }
+    if matches!(subject, None | Some("schema")) {
+        write(schema::TABLE, &schema::table(definitions.as_deref())?)?;
+    }
+    Ok(())
+}
+
+/// The root of the workspace.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+fn write(path: &str, text: &str) -> Result<()> {
+    let full = root().join(path);
+    let fresh = std::fs::read_to_string(&full).is_ok_and(|old| old == text);
+    if !fresh {
+        std::fs::write(&full, text).with_context(|| format!("write {path}"))?;
+    }
+    println!("{path}: {} bytes, {}", text.len(), if fresh { "unchanged" } else { "written" });
+    Ok(())
+}
