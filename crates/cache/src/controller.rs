@@ -145,34 +145,14 @@ impl Precondition {
 pub enum Action {
     /// With `metadata.generateName` the driver makes the name, so that a create whose answer was lost can be repeated
     /// without making a second object.
-    Create {
-        resource: Gvr,
-        namespace: Box<str>,
-        object: Value,
-    },
+    Create { resource: Gvr, namespace: Box<str>, object: Value },
     /// Replaces the object; `object` carries the resourceVersion that it was planned from. `subresource` is empty or
     /// such as `status`.
-    Update {
-        resource: Gvr,
-        key: Key,
-        subresource: Str,
-        object: Value,
-    },
+    Update { resource: Gvr, key: Key, subresource: Str, object: Value },
     /// A JSON merge patch; the driver adds the precondition to the patch.
-    Patch {
-        resource: Gvr,
-        key: Key,
-        subresource: Str,
-        patch: Value,
-        precondition: Precondition,
-    },
+    Patch { resource: Gvr, key: Key, subresource: Str, patch: Value, precondition: Precondition },
     /// Server-side apply with the controller's name as field manager.
-    Apply {
-        resource: Gvr,
-        key: Key,
-        subresource: Str,
-        object: Value,
-    },
+    Apply { resource: Gvr, key: Key, subresource: Str, object: Value },
     Delete {
         resource: Gvr,
         key: Key,
@@ -182,17 +162,11 @@ pub enum Action {
         grace_period_secs: Option<i64>,
     },
     /// Deletes every object of the resource in the namespace; the namespace's own deletion is the precondition.
-    DeleteCollection {
-        resource: Gvr,
-        namespace: Box<str>,
-    },
+    DeleteCollection { resource: Gvr, namespace: Box<str> },
     /// Nothing is written: a step that only tells.
     Tell,
     /// POST to a pod's eviction subresource, which honours disruption budgets.
-    Evict {
-        key: Key,
-        precondition: Precondition,
-    },
+    Evict { key: Key, precondition: Precondition },
 }
 
 /// An Event to record about an object.

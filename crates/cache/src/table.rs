@@ -23,13 +23,16 @@ impl Change {
     }
 }
 
+/// By value, then by the key of the object that gave it.
+type IndexEntries = RedBlackTreeMapSync<(Box<str>, Key), ()>;
+
 /// The objects of one resource.
 #[derive(Clone)]
 pub struct Table {
     indexes: Arc<[Index]>,
     revision: Revision,
     objects: RedBlackTreeMapSync<Key, Object>,
-    entries: Box<[RedBlackTreeMapSync<(Box<str>, Key), ()>]>,
+    entries: Box<[IndexEntries]>,
 }
 
 impl Table {
@@ -163,7 +166,8 @@ mod tests {
         table.put(object("kept", 1, "x"));
         table.put(object("gone", 2, "x"));
         table.put(object("changed", 3, "x"));
-        let changes = table.replace(vec![object("changed", 5, "y"), object("kept", 1, "x"), object("new", 6, "x")], Revision(9));
+        let changes =
+            table.replace(vec![object("changed", 5, "y"), object("kept", 1, "x"), object("new", 6, "x")], Revision(9));
         let told: Vec<_> = changes
             .iter()
             .map(|c| (c.object().unwrap().name().to_owned(), c.before.is_some(), c.after.is_some()))

@@ -67,12 +67,7 @@ impl Store for MemoryStore {
         self.read().range(&range)
     }
 
-    async fn watch(
-        &self,
-        start: StoreKey,
-        end: StoreKey,
-        after: Revision,
-    ) -> Result<Box<dyn WatchStream>, StoreError> {
+    async fn watch(&self, start: StoreKey, end: StoreKey, after: Revision) -> Result<Box<dyn WatchStream>, StoreError> {
         let ledger = self.read();
         let replay = ledger.events_after(after, &start, &end)?;
         Ok(self.hub.register(start, end, replay, ledger.current()))

@@ -134,7 +134,8 @@ fn type_code(package: &str, field: &Value) -> Result<String> {
                 None | Some("atomic") => String::new(),
                 Some("set") => "set".to_owned(),
                 Some("map") => {
-                    let keys: Vec<&str> = keys.context("a map list without keys")?.iter().filter_map(Value::as_str).collect();
+                    let keys: Vec<&str> =
+                        keys.context("a map list without keys")?.iter().filter_map(Value::as_str).collect();
                     format!("map:{}", keys.join(","))
                 }
                 Some(other) => bail!("list-type {other}"),
@@ -143,7 +144,8 @@ fn type_code(package: &str, field: &Value) -> Result<String> {
         }
         ("object", _) => {
             let atomic = field.get("x-kubernetes-map-type").and_then(Value::as_str) == Some("atomic");
-            let value = field.get("additionalProperties").map_or_else(|| Ok("a".to_owned()), |v| type_code(package, v))?;
+            let value =
+                field.get("additionalProperties").map_or_else(|| Ok("a".to_owned()), |v| type_code(package, v))?;
             format!("{{{}}}{value}", if atomic { "atomic" } else { "" })
         }
         (other, _) => bail!("type {other}"),

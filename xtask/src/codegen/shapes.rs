@@ -15,7 +15,11 @@ pub fn opaque(package: &str, kind: &str) -> Option<&'static str> {
         "Time" => "T",
         "MicroTime" => "U",
         "FieldsV1" | "RawExtension" | "Patch" => "O",
-        "JSON" | "JSONSchemaPropsOrArray" | "JSONSchemaPropsOrBool" | "JSONSchemaPropsOrStringArray" if apiextensions => "A",
+        "JSON" | "JSONSchemaPropsOrArray" | "JSONSchemaPropsOrBool" | "JSONSchemaPropsOrStringArray"
+            if apiextensions =>
+        {
+            "A"
+        }
         _ => return None,
     })
 }
@@ -34,7 +38,13 @@ pub fn flag(kind: &str, field: &str, ty: &str, definition: &Value) -> &'static s
         "i" | "l" | "d" | "b" => "*",
         "Time" | "MicroTime" if has(TIME_VALUES) => ".",
         "ObjectMeta" | "ListMeta" => ".",
-        _ if ty.starts_with('[') => if has(ALWAYS) { "." } else { "" },
+        _ if ty.starts_with('[') => {
+            if has(ALWAYS) {
+                "."
+            } else {
+                ""
+            }
+        }
         _ if ty.starts_with('{') => "",
         _ if has(STRUCT_VALUES) => ".",
         _ => {

@@ -150,7 +150,9 @@ impl Context {
         }
         let wanted = match schema.ty() {
             // These decode themselves, so Go no longer knows the field.
-            Type::IntOrString => return self.error = Some(format!("json: cannot unmarshal {found} into Go value of type int32")),
+            Type::IntOrString => {
+                return self.error = Some(format!("json: cannot unmarshal {found} into Go value of type int32"));
+            }
             Type::Time | Type::MicroTime => {
                 return self.error = Some(format!("json: cannot unmarshal {found} into Go value of type string"));
             }
@@ -188,7 +190,9 @@ impl Seed<'_, '_> {
         let fits = match (schema.ty(), &value) {
             (_, Value::Null) | (Type::Any, _) => true,
             (Type::String, Value::String(_)) | (Type::Bool, Value::Bool(_)) | (Type::Double, Value::Number(_)) => true,
-            (Type::Int32 | Type::IntOrString, Value::Number(number)) => number.as_i64().is_some_and(|n| i32::try_from(n).is_ok()),
+            (Type::Int32 | Type::IntOrString, Value::Number(number)) => {
+                number.as_i64().is_some_and(|n| i32::try_from(n).is_ok())
+            }
             (Type::Int64, Value::Number(number)) => number.as_i64().is_some(),
             (Type::IntOrString, Value::String(_)) => true,
             (Type::Bytes, Value::String(text)) => {
@@ -206,8 +210,13 @@ impl Seed<'_, '_> {
             (Type::Quantity, Value::Number(_)) => true,
             (Type::Time | Type::MicroTime, Value::String(text)) => {
                 if text.parse::<jiff::Timestamp>().is_err() {
-                    let form = if *schema.ty() == Type::Time { "2006-01-02T15:04:05Z07:00" } else { "2006-01-02T15:04:05.000000Z07:00" };
-                    self.context.fail(|| format!("parsing time {text:?} as {form:?}: cannot parse {text:?} as \"2006\""));
+                    let form = if *schema.ty() == Type::Time {
+                        "2006-01-02T15:04:05Z07:00"
+                    } else {
+                        "2006-01-02T15:04:05.000000Z07:00"
+                    };
+                    self.context
+                        .fail(|| format!("parsing time {text:?} as {form:?}: cannot parse {text:?} as \"2006\""));
                 }
                 true
             }
@@ -217,7 +226,9 @@ impl Seed<'_, '_> {
             return value;
         }
         let number = match &value {
-            Value::Number(number) if matches!(schema.ty(), Type::Int32 | Type::Int64) => Some(format!("number {number}")),
+            Value::Number(number) if matches!(schema.ty(), Type::Int32 | Type::Int64) => {
+                Some(format!("number {number}"))
+            }
             _ => None,
         };
         self.context.mismatch(number.as_deref().unwrap_or(found), self.within, schema);

@@ -374,7 +374,8 @@ fn service(spec: &mut Json<String, Value>) {
     }
     for port in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
         let Some(port) = port.as_object_mut() else { continue };
-        let unset = port.get("targetPort").is_none_or(|target| target.is_null() || *target == json!(0) || *target == json!(""));
+        let unset =
+            port.get("targetPort").is_none_or(|target| target.is_null() || *target == json!(0) || *target == json!(""));
         if unset && let Some(number) = port.get("port").cloned() {
             port.insert("targetPort".to_owned(), number);
         }

@@ -55,7 +55,9 @@ fn normalize_field(fields: &mut Json<String, Value>, field: &Field, part: Schema
     }
     let Some(value) = fields.get_mut(name) else { return };
     normalize(value, part);
-    if field.presence == Presence::Optional && is_zero(value) || field.presence == Presence::Pointer && is_empty(value, part) {
+    if field.presence == Presence::Optional && is_zero(value)
+        || field.presence == Presence::Pointer && is_empty(value, part)
+    {
         fields.remove(name);
     }
 }

@@ -9,7 +9,9 @@ use super::defaults::{set, text};
 
 /// What a pod's spec gets, in a Pod or in a template.
 pub fn template_spec(spec: &mut Json<String, Value>) {
-    for (field, default) in [("dnsPolicy", "ClusterFirst"), ("restartPolicy", "Always"), ("schedulerName", "default-scheduler")] {
+    for (field, default) in
+        [("dnsPolicy", "ClusterFirst"), ("restartPolicy", "Always"), ("schedulerName", "default-scheduler")]
+    {
         if text(spec, field).is_empty() {
             spec.insert(field.to_owned(), default.into());
         }

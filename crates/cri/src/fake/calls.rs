@@ -400,7 +400,11 @@ fn stats(container: &Container, now: i64) -> v1::ContainerStats {
             annotations: container.status.annotations.clone(),
         }),
         cpu: Some(v1::CpuUsage { timestamp: now, usage_core_nano_seconds: some(0), usage_nano_cores: some(0) }),
-        memory: Some(v1::MemoryUsage { timestamp: now, working_set_bytes: some(1 << 20), ..v1::MemoryUsage::default() }),
+        memory: Some(v1::MemoryUsage {
+            timestamp: now,
+            working_set_bytes: some(1 << 20),
+            ..v1::MemoryUsage::default()
+        }),
         ..v1::ContainerStats::default()
     }
 }

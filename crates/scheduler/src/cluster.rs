@@ -1,0 +1,91 @@
+//! The scheduler's picture of the cluster: nodes with their pods' claims, kept by changes, one at a time.
+//!
+//! A pod that was just given a node is *assumed* there until its binding is seen in the cache or has failed, so that
+//! the next cycle already counts it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::node::NodeInfo;
+use crate::pod::PodInfo;
+
+#[derive(Default)]
+pub struct Cluster {
+    nodes: BTreeMap<Box<str>, NodeInfo>,
+    /// Pods that hold a claim, by UID, with the name of their node. The node itself may be unknown (yet).
+    placed: HashMap<Box<str>, Placed>,
+}
+
+struct Placed {
+    pod: Arc<PodInfo>,
+    node: Box<str>,
+    assumed: bool,
+}
+
+impl Cluster {
+    pub fn nodes(&self) -> impl ExactSizeIterator<Item = &NodeInfo> {
+        self.nodes.values()
+    }
+
+    pub fn node(&self, name: &str) -> Option<&NodeInfo> {
+        self.nodes.get(name)
+    }
+
+    /// Returns the node as it was.
+    pub fn put_node(&mut self, node: NodeInfo) -> Option<NodeInfo> {
+        if let Some(known) = self.nodes.get_mut(&node.name) {
+            let before = known.clone();
+            known.refresh(node);
+            return Some(before);
+        }
+        let (mut node, name) = (node.clone(), node.name);
+        for placed in self.placed.values().filter(|placed| placed.node == name) {
+            node.claim(&placed.pod);
+        }
+        self.nodes.insert(name, node);
+        None
+    }
+
+    pub fn remove_node(&mut self, name: &str) {
+        self.nodes.remove(name);
+    }
+
+    /// A pod that the cache shows on a node.
+    pub fn put_pod(&mut self, pod: Arc<PodInfo>) {
+        let node = pod.node_name.clone();
+        self.place(pod, node, false);
+    }
+
+    /// A pod that is on its way to a node.
+    pub fn assume(&mut self, pod: Arc<PodInfo>, node: &str) {
+        self.place(pod, node.into(), true);
+    }
+
+    /// Takes back an assumption whose binding failed.
+    pub fn forget(&mut self, uid: &str) {
+        if self.placed.get(uid).is_some_and(|placed| placed.assumed) {
+            self.remove_pod(uid);
+        }
+    }
+
+    pub fn is_assumed(&self, uid: &str) -> bool {
+        self.placed.get(uid).is_some_and(|placed| placed.assumed)
+    }
+
+    /// Returns whether it held a claim.
+    pub fn remove_pod(&mut self, uid: &str) -> bool {
+        let Some(placed) = self.placed.remove(uid) else { return false };
+        if let Some(node) = self.nodes.get_mut(&placed.node) {
+            node.release(&placed.pod);
+        }
+        true
+    }
+
+    fn place(&mut self, pod: Arc<PodInfo>, node: Box<str>, assumed: bool) {
+        self.remove_pod(&pod.uid);
+        if let Some(info) = self.nodes.get_mut(&node) {
+            info.claim(&pod);
+        }
+        self.placed.insert(pod.uid.clone(), Placed { pod, node, assumed });
+    }
+}

@@ -1,0 +1,25 @@
+//! The scheduler: pods without a node -> queue -> filter -> score -> bind.
+//!
+//! ```text
+//! changes --> Cluster (nodes, their pods) ---------+
+//!    +------> Queue (active, backoff, unschedulable)--> cycle: filter, score --> Decision --> bind or status
+//! ```
+//!
+//! All deciding is synchronous and pure: [`Scheduler`] is a state machine that is fed changes and the time, and gives
+//! decisions. Only `run` talks to the API. One task owns the state, so the cycle reads it in place and copies nothing.
+
+mod cluster;
+mod cycle;
+mod diagnosis;
+mod node;
+pub mod plugin;
+mod plugins;
+mod pod;
+mod queue;
+mod resources;
+mod scheduler;
+
+pub use scheduler::{Decision, Scheduler};
+
+/// The name that pods ask for when they ask for nothing else.
+pub const DEFAULT_SCHEDULER: &str = "default-scheduler";

@@ -1,0 +1,160 @@
+//! The scheduler as a state machine: changes and the time in, decisions out.
+
+use std::sync::Arc;
+
+use api::object::DecodeError;
+use api::{Key, Object};
+use cache::Change;
+use jiff::Timestamp;
+use stdx::Rng;
+
+use crate::cluster::Cluster;
+use crate::cycle;
+use crate::node::NodeInfo;
+use crate::plugin::{ClusterEvent, Plugin};
+use crate::plugins::default_plugins;
+use crate::pod::PodInfo;
+use crate::queue::Queue;
+
+/// What to do about a pod.
+#[derive(Clone, Debug)]
+pub enum Decision {
+    Bind {
+        pod: Object,
+        node: Box<str>,
+    },
+    /// Tell the pod why it waits.
+    Unschedulable {
+        pod: Object,
+        message: String,
+    },
+}
+
+pub struct Scheduler {
+    name: Box<str>,
+    cluster: Cluster,
+    queue: Queue,
+    plugins: Vec<Box<dyn Plugin>>,
+    rng: Rng,
+}
+
+impl Scheduler {
+    pub fn new(name: &str, rng: Rng) -> Self {
+        Self {
+            name: name.into(),
+            cluster: Cluster::default(),
+            queue: Queue::default(),
+            plugins: default_plugins(),
+            rng,
+        }
+    }
+
+    pub fn on_node(&mut self, change: &Change, now: Timestamp) -> Result<(), DecodeError> {
+        let Some(object) = &change.after else {
+            if let Some(gone) = &change.before {
+                self.cluster.remove_node(gone.name());
+            }
+            return Ok(());
+        };
+        let before = self.cluster.put_node(NodeInfo::decode(object)?);
+        let Some(after) = self.cluster.node(object.name()) else { return Ok(()) };
+        let event = match &before {
+            None => ClusterEvent::NodeAdded(after),
+            Some(before) => ClusterEvent::NodeUpdated { before, after },
+        };
+        self.queue.on_event(event, &self.plugins, now);
+        Ok(())
+    }
+
+    pub fn on_pod(&mut self, change: &Change, now: Timestamp) -> Result<(), DecodeError> {
+        if let (Some(before), Some(after)) = (&change.before, &change.after)
+            && before.uid() != after.uid()
+        {
+            self.pod_gone(before.uid(), now);
+        }
+        let Some(object) = &change.after else {
+            if let Some(gone) = &change.before {
+                self.pod_gone(gone.uid(), now);
+            }
+            return Ok(());
+        };
+        let pod = Arc::new(PodInfo::decode(object)?);
+        if pod.is_terminal {
+            self.pod_gone(&pod.uid, now);
+        } else if !pod.node_name.is_empty() {
+            self.queue.remove(&pod.uid);
+            self.cluster.put_pod(pod);
+        } else {
+            self.pod_waits(pod, now);
+        }
+        Ok(())
+    }
+
+    /// Decides about the next pod, if one is due.
+    pub fn decide(&mut self, now: Timestamp) -> Option<Decision> {
+        let pod = self.queue.pop(now)?;
+        match cycle::place(&pod, &self.cluster, &self.plugins, &self.rng) {
+            Ok(node) => {
+                self.cluster.assume(pod.clone(), &node);
+                Some(Decision::Bind { pod: pod.object.clone(), node })
+            }
+            Err(diagnosis) => {
+                let message = diagnosis.message();
+                self.queue.unschedulable(&pod.uid, diagnosis.plugins, now);
+                Some(Decision::Unschedulable { pod: pod.object.clone(), message })
+            }
+        }
+    }
+
+    /// The API refused a binding that was decided: the pod is tried again, unless it is gone.
+    pub fn binding_failed(&mut self, uid: &str, now: Timestamp) {
+        self.cluster.forget(uid);
+        self.queue.retry(uid, now);
+    }
+
+    /// When to call [`Scheduler::decide`] again even if nothing changes.
+    pub fn next_alarm(&self) -> Option<Timestamp> {
+        self.queue.next_alarm()
+    }
+
+    /// Whether the pod at `key` is one that this scheduler still looks for a node for.
+    pub fn is_waiting(&self, uid: &str, key: &Key) -> bool {
+        self.queue.get(uid).is_some_and(|pod| pod.key == *key)
+    }
+
+    fn pod_waits(&mut self, pod: Arc<PodInfo>, now: Timestamp) {
+        let ours = pod.scheduler_name == self.name && !pod.is_gated && !pod.object.is_deleting();
+        if !ours {
+            self.queue.remove(&pod.uid);
+            return;
+        }
+        // Our own binding is on its way; its outcome decides.
+        if self.cluster.is_assumed(&pod.uid) {
+            return;
+        }
+        let uid = pod.uid.clone();
+        let spec_changed = self.queue.get(&uid).is_some_and(|known| differs(known, &pod));
+        self.queue.put(pod);
+        if spec_changed {
+            self.queue.on_pod_update(&uid, &self.plugins, now);
+        }
+    }
+
+    fn pod_gone(&mut self, uid: &str, now: Timestamp) {
+        self.queue.remove(uid);
+        if self.cluster.remove_pod(uid) {
+            self.queue.on_event(ClusterEvent::PodReleased, &self.plugins, now);
+        }
+    }
+}
+
+/// Whether anything that plugins read differs; our own status writes do not.
+fn differs(a: &PodInfo, b: &PodInfo) -> bool {
+    a.tolerations != b.tolerations
+        || a.node_selector != b.node_selector
+        || a.node_affinity != b.node_affinity
+        || a.requests != b.requests
+}
+
+#[cfg(test)]
+mod tests;
