@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::Status;
+use api::{Gvr, Status};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -38,6 +38,9 @@ pub trait Authorizer: Send + Sync {
     fn authorize(&self, user: &User, access: &Access) -> Decision;
     /// `status` of a SelfSubjectRulesReview: resourceRules, nonResourceRules, incomplete.
     fn rules(&self, user: &User, namespace: &str) -> Value;
+    /// Refuses a role or binding that grants more than `user` holds. The engine asks for every create and update
+    /// (patches and apply included) in the group rbac.authorization.k8s.io, once `object` is final.
+    fn may_grant(&self, user: &User, resource: &Gvr, object: &Value, old: Option<&Value>) -> Result<(), Status>;
 }
 
 /// What a token of a service account is bound to.
