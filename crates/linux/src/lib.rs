@@ -11,10 +11,12 @@ pub mod cgroup;
 pub mod mount;
 pub mod namespace;
 pub mod netns;
+pub mod nft;
 pub mod pidfd;
 pub mod process;
 pub mod pty;
 pub mod root;
+pub mod rtnl;
 pub mod seccomp;
 
 use std::fmt::Display;
