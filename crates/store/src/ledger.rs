@@ -224,15 +224,24 @@ impl Ledger {
 
     pub(crate) fn range(&self, range: &Range) -> Result<Page, StoreError> {
         let revision = range.at.unwrap_or(self.current);
-        self.check_readable(revision)?;
         let limit = range.limit.unwrap_or(usize::MAX);
-        let mut page = Page { revision, entries: Vec::new(), more: false };
         if range.start >= range.end {
-            return Ok(page);
+            self.check_readable(revision)?;
+            return Ok(Page { revision, entries: Vec::new(), more: false });
         }
-        let bounds = (Bound::Included(&*range.start), Bound::Excluded(&*range.end));
+        self.page((Bound::Included(&*range.start), Bound::Excluded(&*range.end)), revision, limit)
+    }
+
+    /// The entries behind the key `last`, from the first one when absent.
+    pub(crate) fn page_behind(&self, last: Option<&[u8]>, at: Revision, limit: usize) -> Result<Page, StoreError> {
+        self.page((last.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded), at, limit)
+    }
+
+    fn page(&self, bounds: (Bound<&[u8]>, Bound<&[u8]>), at: Revision, limit: usize) -> Result<Page, StoreError> {
+        self.check_readable(at)?;
+        let mut page = Page { revision: at, entries: Vec::new(), more: false };
         for (key, versions) in self.keys.range::<[u8], _>(bounds) {
-            let Some(entry) = versions.at(revision).and_then(|version| entry(key, version)) else { continue };
+            let Some(entry) = versions.at(at).and_then(|version| entry(key, version)) else { continue };
             if page.entries.len() == limit {
                 page.more = true;
                 break;

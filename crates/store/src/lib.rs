@@ -5,6 +5,9 @@
 //!
 //! A new store is empty at revision 1. Revisions grow, and may skip numbers after a crash of the machine.
 
+pub mod disk;
+mod embedded;
+pub mod fault;
 mod hub;
 mod ledger;
 mod memory;
@@ -15,6 +18,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use api::Revision;
+pub use embedded::{EmbeddedOptions, EmbeddedStore};
 pub use ledger::{HISTORY_BYTES_MAX, HISTORY_EVENTS_MAX, History};
 pub use memory::MemoryStore;
 

@@ -1,0 +1,160 @@
+//! The durable engine: a checksummed log with group commit, everything live also in memory.
+//!
+//! ```text
+//! commit -> queue (bounded) -> writer thread: check, encode -> one write, one sync -> apply, publish -> answers
+//! get, range, watch -> ledger in memory (only what is durable, or was acknowledged as Buffered)
+//! ```
+//! Files: `log-N` holds the commits after the state in `snapshot-N`. When a log has grown as large as the live data, the
+//! next one is begun and a snapshot is written beside; the generation before the last snapshot is kept for its history.
+//! Why a log and not a storage crate: docs/adr/0002-embedded-storage-engine.md.
+//!
+//! When the disk is full commits answer `NoSpace` and reads go on; the next commit tries again. When the disk fails
+//! otherwise no commit is taken any more: what it holds is only known after a restart.
+
+mod codec;
+mod log;
+mod recovery;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use stdx::{Clock, Rng, SystemClock};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::disk::{Directory, Disk, Lock};
+use crate::hub::Hub;
+use crate::ledger::{History, Ledger};
+use crate::{Commit, Entry, Page, Range, Revision, Store, StoreError, StoreKey, WatchStream};
+use writer::{Message, Writer};
+
+/// How many commits may wait for the writer.
+const QUEUE_LEN_MAX: usize = 1024;
+
+#[derive(Clone)]
+pub struct EmbeddedOptions {
+    pub history: History,
+    /// A log is followed by the next one when it is larger than this and than the live data.
+    pub log_bytes: u64,
+    pub clock: Arc<dyn Clock>,
+    pub rng: Rng,
+}
+
+impl Default for EmbeddedOptions {
+    fn default() -> Self {
+        let history = History { window: Some(Duration::from_secs(300)), ..History::default() };
+        Self { history, log_bytes: 16 << 20, clock: Arc::new(SystemClock), rng: Rng::from_os() }
+    }
+}
+
+/// What readers and the writer share.
+struct Shared {
+    ledger: RwLock<Ledger>,
+    hub: Hub,
+}
+
+impl Shared {
+    fn read(&self) -> RwLockReadGuard<'_, Ledger> {
+        self.ledger.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Ledger> {
+        self.ledger.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A store in a directory. Closed in order when dropped (which blocks for one sync), and safe to kill at any time.
+pub struct EmbeddedStore {
+    shared: Arc<Shared>,
+    queue: Option<mpsc::Sender<Message>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    /// Kept until the writer has ended.
+    _lock: Lock,
+}
+
+impl EmbeddedStore {
+    /// Opens or makes the store in `directory`. Blocks while history is replayed.
+    pub fn open(directory: impl Into<PathBuf>, options: EmbeddedOptions) -> Result<Self, StoreError> {
+        let directory = directory.into();
+        let disk = Directory::create(&directory)
+            .map_err(|error| StoreError::Io(format!("cannot make {}: {error}", directory.display())))?;
+        Self::open_on(Arc::new(disk), options)
+    }
+
+    pub fn open_on(disk: Arc<dyn Disk>, options: EmbeddedOptions) -> Result<Self, StoreError> {
+        let lock = disk.lock().map_err(|error| recovery::io_error(&error))?;
+        let now_secs = options.clock.now().as_second();
+        let (ledger, log) = recovery::recover(&*disk, options.history, now_secs, options.rng.next_u64())?;
+        let shared = Arc::new(Shared { ledger: RwLock::new(ledger), hub: Hub::default() });
+        let (queue, inbox) = mpsc::channel(QUEUE_LEN_MAX);
+        let writer = Writer::new(disk, shared.clone(), log, options);
+        let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || writer.run(inbox));
+        let thread = thread.map_err(|error| StoreError::Io(format!("cannot start the writer thread: {error}")))?;
+        Ok(Self { shared, queue: Some(queue), writer: Mutex::new(Some(thread)), _lock: lock })
+    }
+
+    async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Message) -> Result<T, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
+        queue.send(message(answer)).await.map_err(|_| StoreError::Closed)?;
+        answered.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+impl Drop for EmbeddedStore {
+    fn drop(&mut self) {
+        self.queue = None;
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if writer.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the store's writer thread panicked");
+        }
+    }
+}
+
+#[async_trait]
+impl Store for EmbeddedStore {
+    async fn commit(&self, commit: Commit) -> Result<Revision, StoreError> {
+        self.ask(|answer| Message::Commit(commit, answer)).await
+    }
+
+    async fn get(&self, key: &[u8]) -> Result<Option<Entry>, StoreError> {
+        Ok(self.shared.read().get(key))
+    }
+
+    async fn range(&self, range: Range) -> Result<Page, StoreError> {
+        self.shared.read().range(&range)
+    }
+
+    async fn watch(
+        &self,
+        start: StoreKey,
+        end: StoreKey,
+        after: Revision,
+    ) -> Result<Box<dyn WatchStream>, StoreError> {
+        let ledger = self.shared.read();
+        let replay = ledger.events_after(after, &start, &end)?;
+        Ok(self.shared.hub.register(start, end, replay, ledger.current()))
+    }
+
+    async fn current(&self) -> Result<Revision, StoreError> {
+        let ledger = self.shared.read();
+        self.shared.hub.progress(None, ledger.current());
+        Ok(ledger.current())
+    }
+
+    async fn current_in(&self, start: &[u8], end: &[u8]) -> Result<Revision, StoreError> {
+        let ledger = self.shared.read();
+        self.shared.hub.progress(Some((start, end)), ledger.current());
+        Ok(ledger.current())
+    }
+
+    async fn compact(&self, before: Revision) -> Result<(), StoreError> {
+        self.ask(|answer| Message::Compact(before, answer)).await
+    }
+}

@@ -1,0 +1,215 @@
+//! What the embedded engine promises beyond the suite: it survives kills, torn writes, full and failing disks.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::join_all;
+use stdx::Rng;
+
+use super::codec::{HEADER_LEN, Header, frame_at};
+use super::{EmbeddedOptions, EmbeddedStore};
+use crate::disk::Disk;
+use crate::fault::FaultDisk;
+use crate::{Commit, Durability, Range, Revision, Store, StoreError, WatchItem, Write};
+
+const LOG: &str = "log-0000000000000001";
+
+fn options(log_bytes: u64) -> EmbeddedOptions {
+    EmbeddedOptions { log_bytes, rng: Rng::seeded(1), ..EmbeddedOptions::default() }
+}
+
+fn open(disk: &FaultDisk) -> Result<EmbeddedStore, StoreError> {
+    EmbeddedStore::open_on(Arc::new(disk.clone()), options(16 << 20))
+}
+
+fn put(key: &str, value: impl Into<Bytes>) -> Commit {
+    Commit { writes: vec![Write::Put(key.as_bytes().into(), value.into())], ..Commit::default() }
+}
+
+fn buffered(commit: Commit) -> Commit {
+    Commit { durability: Durability::Buffered, ..commit }
+}
+
+async fn all(store: &EmbeddedStore) -> BTreeMap<String, String> {
+    let range = Range { start: [].as_slice().into(), end: [0xff].as_slice().into(), at: None, limit: None };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    store.range(range).await.expect("range").entries.iter().map(|e| (text(&e.key), text(&e.value))).collect()
+}
+
+/// A log of eight commits of one key each, cut behind its last frame, and the offset at which each frame starts.
+async fn small_log() -> (Vec<u8>, Vec<usize>) {
+    let disk = FaultDisk::default();
+    let store = open(&disk).expect("open");
+    for i in 0..8 {
+        store.commit(put(&format!("k{i}"), "v")).await.expect("commit");
+    }
+    let mut file = disk.read(LOG).expect("log");
+    let salt = Header::decode(&file).expect("header").salt;
+    let (mut at, mut starts) = (HEADER_LEN, Vec::new());
+    while let Ok(frame) = frame_at(&file, at, salt) {
+        starts.push(at);
+        at = frame.end;
+    }
+    file.truncate(at);
+    (file, starts)
+}
+
+#[tokio::test]
+async fn a_log_cut_at_any_byte_gives_a_prefix_of_its_history() {
+    let (file, starts) = small_log().await;
+    assert_eq!(starts.len(), 9, "one start and eight commits");
+    for len in HEADER_LEN..=file.len() {
+        let disk = FaultDisk::default();
+        disk.put(LOG, file[..len].to_vec());
+        let store = open(&disk).unwrap_or_else(|error| panic!("cut at {len}: {error}"));
+        let whole = starts.iter().skip(2).chain([&file.len()]).filter(|end| **end <= len).count();
+        assert_eq!(all(&store).await.len(), whole, "cut at {len}");
+        store.commit(put("new", "v")).await.expect("commit behind a torn tail");
+        drop(store);
+        assert_eq!(all(&open(&disk).expect("reopen")).await.len(), whole + 1, "cut at {len}, then written on");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_byte_is_refused_unless_it_may_be_a_torn_tail() {
+    let (file, starts) = small_log().await;
+    let last = *starts.last().expect("frames");
+    for at in 0..file.len() {
+        let disk = FaultDisk::default();
+        let mut damaged = file.clone();
+        damaged[at] ^= 0x10;
+        disk.put(LOG, damaged);
+        match open(&disk) {
+            Ok(store) => {
+                assert!(at >= last, "damage at {at} went unnoticed");
+                assert_eq!(all(&store).await.len(), 7);
+            }
+            Err(StoreError::Corrupt(what)) => {
+                assert!(at < last, "damage at {at}: {what}");
+                let frame = starts.iter().rev().find(|start| **start <= at).copied().unwrap_or(0);
+                assert!(what.starts_with(&format!("{LOG} at offset {frame}: ")), "{what}");
+                assert!(what.contains("restore the directory from a backup"), "{what}");
+            }
+            Err(other) => panic!("damage at {at}: {other}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_synced_commit_is_lost_when_the_machine_goes_down_at_any_time() {
+    let rng = Rng::seeded(42);
+    for round in 0..60 {
+        let disk = FaultDisk::default();
+        let mut synced: BTreeMap<String, String> = BTreeMap::new();
+        for life in 0..4 {
+            let log_bytes = if round % 2 == 0 { 2_000 } else { 16 << 20 };
+            let store = EmbeddedStore::open_on(Arc::new(disk.clone()), options(log_bytes))
+                .unwrap_or_else(|error| panic!("round {round} life {life}: {error}"));
+            let found = all(&store).await;
+            for (key, value) in &synced {
+                assert!(found.get(key).is_some_and(|found| found >= value), "round {round} life {life}: {key} is lost");
+            }
+            for step in 0..rng.below(12) {
+                let commits = (0..1 + rng.below(6)).map(|writer| {
+                    let (key, value) = (format!("key-{writer}"), format!("{life}-{step:03}"));
+                    let soon = rng.below(3) == 0;
+                    let commit = put(&key, value.clone() + &"x".repeat(rng.below(900) as usize));
+                    let commit = if soon { buffered(commit) } else { commit };
+                    let store = &store;
+                    async move { store.commit(commit).await.map(|_| (!soon).then_some((key, value))) }
+                });
+                synced.extend(join_all(commits).await.into_iter().filter_map(|done| done.expect("commit")));
+            }
+            disk.crash(&rng);
+            drop(store);
+        }
+    }
+}
+
+#[tokio::test]
+async fn history_survives_a_restart_of_the_process_but_not_of_the_machine() {
+    let disk = FaultDisk::default();
+    let store = open(&disk).expect("open");
+    let first = store.commit(put("a", "1")).await.expect("commit");
+    store.commit(put("a", "2")).await.expect("commit");
+    drop(store);
+    let store = open(&disk).expect("reopen");
+    let watch = || store.watch([].as_slice().into(), [0xff].as_slice().into(), first);
+    let item = watch().await.expect("watch").next().await.expect("item").expect("events");
+    let WatchItem::Events(events) = item else { panic!("{item:?}") };
+    assert_eq!(events[0].value.as_deref(), Some(b"2".as_slice()));
+    store.commit(buffered(put("a", "3"))).await.expect("commit");
+    disk.crash(&Rng::seeded(3));
+    drop(store);
+    let store = open(&disk).expect("reopen after a crash");
+    assert!(store.current().await.expect("current") > Revision(100_000), "no revision is given out twice");
+    let Err(error) = store.watch([].as_slice().into(), [0xff].as_slice().into(), Revision(4)).await else {
+        panic!("a watcher must list again: it may have seen what is lost")
+    };
+    assert!(matches!(error, StoreError::Compacted { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_commits_serves_reads_and_heals() {
+    let disk = FaultDisk::default();
+    let store = open(&disk).expect("open");
+    store.commit(put("kept", "v")).await.expect("commit");
+    disk.set_bytes_max(Some(disk.bytes_used()));
+    let large = vec![b'x'; 2 << 20];
+    let error = store.commit(put("large", large.clone())).await.expect_err("there is no space");
+    assert!(matches!(error, StoreError::NoSpace(_)), "{error}");
+    assert!(store.get(b"kept").await.expect("get").is_some());
+    assert!(store.get(b"large").await.expect("get").is_none());
+    disk.set_bytes_max(None);
+    store.commit(put("large", large)).await.expect("there is space again");
+    drop(store);
+    assert_eq!(all(&open(&disk).expect("reopen")).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_failing_disk_stops_writes_for_good_and_serves_reads() {
+    let disk = FaultDisk::default();
+    let store = open(&disk).expect("open");
+    store.commit(put("kept", "v")).await.expect("commit");
+    disk.fail_syncs(true);
+    let error = store.commit(put("lost", "v")).await.expect_err("not durable");
+    assert!(matches!(error, StoreError::Io(_)), "{error}");
+    disk.fail_syncs(false);
+    let error = store.commit(put("later", "v")).await.expect_err("what the disk holds is not known");
+    assert!(error.to_string().contains("writes stop until the process is started again"), "{error}");
+    assert_eq!(all(&store).await.len(), 1);
+}
+
+#[tokio::test]
+async fn old_logs_go_and_nothing_else_does() {
+    let disk = FaultDisk::default();
+    let store = EmbeddedStore::open_on(Arc::new(disk.clone()), options(20_000)).expect("open");
+    let mut model = BTreeMap::new();
+    for i in 0..2_000 {
+        let (key, value) = (format!("k{}", i % 50), format!("{i}"));
+        store.commit(put(&key, value.clone())).await.expect("commit");
+        model.insert(key, value);
+    }
+    assert_eq!(all(&store).await, model);
+    drop(store);
+    assert!(disk.names().expect("names").iter().any(|name| name.starts_with("snapshot-")), "there were snapshots");
+    assert!(disk.read(LOG).is_err(), "the first log is gone");
+    let store = EmbeddedStore::open_on(Arc::new(disk.clone()), options(20_000)).expect("reopen");
+    assert_eq!(all(&store).await, model);
+    assert_eq!(store.current().await.expect("current"), Revision(2_001));
+}
+
+#[tokio::test]
+async fn a_directory_is_open_once() {
+    let path = std::env::temp_dir().join(format!("ironclad-store-lock-{}", std::process::id()));
+    let store = EmbeddedStore::open(&path, options(16 << 20)).expect("open");
+    let Err(error) = EmbeddedStore::open(&path, options(16 << 20)) else { panic!("opened twice") };
+    assert_eq!(
+        error.to_string(),
+        format!("the store is in use: process {} has {} open", std::process::id(), path.display())
+    );
+    drop(store);
+    drop(EmbeddedStore::open(&path, options(16 << 20)).expect("open again"));
+    std::fs::remove_dir_all(&path).expect("clean up");
+}
