@@ -86,11 +86,17 @@ async fn measure(name: &str, subject: Arc<dyn Subject>, writers: usize, secs: u6
             latencies
         })
     });
-    let mut latencies: Vec<u128> = futures::future::join_all(tasks).await.into_iter().flat_map(Result::unwrap).collect();
+    let mut latencies: Vec<u128> =
+        futures::future::join_all(tasks).await.into_iter().flat_map(Result::unwrap).collect();
     latencies.sort_unstable();
     let per_sec = latencies.len() as f64 / start.elapsed().as_secs_f64();
     let at = |part: f64| latencies[((latencies.len() - 1) as f64 * part) as usize];
-    println!("{name} {writers:3} writers: {per_sec:8.0}/s  p50 {} us  p99 {} us  max {} us", at(0.5), at(0.99), at(1.0));
+    println!(
+        "{name} {writers:3} writers: {per_sec:8.0}/s  p50 {} us  p99 {} us  max {} us",
+        at(0.5),
+        at(0.99),
+        at(1.0)
+    );
 }
 
 async fn measure_gets(store: Arc<EmbeddedStore>, secs: u64) {

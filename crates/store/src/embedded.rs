@@ -99,7 +99,10 @@ impl EmbeddedStore {
         Ok(Self { shared, queue: Some(queue), writer: Mutex::new(Some(thread)), _lock: lock })
     }
 
-    async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Message) -> Result<T, StoreError> {
+    async fn ask<T>(
+        &self,
+        message: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Message,
+    ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
         let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
         queue.send(message(answer)).await.map_err(|_| StoreError::Closed)?;
@@ -131,12 +134,7 @@ impl Store for EmbeddedStore {
         self.shared.read().range(&range)
     }
 
-    async fn watch(
-        &self,
-        start: StoreKey,
-        end: StoreKey,
-        after: Revision,
-    ) -> Result<Box<dyn WatchStream>, StoreError> {
+    async fn watch(&self, start: StoreKey, end: StoreKey, after: Revision) -> Result<Box<dyn WatchStream>, StoreError> {
         let ledger = self.shared.read();
         let replay = ledger.events_after(after, &start, &end)?;
         Ok(self.shared.hub.register(start, end, replay, ledger.current()))

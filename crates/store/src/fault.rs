@@ -192,7 +192,7 @@ impl DiskFile for Handle {
         now.resize(now.len() + growth, 0);
         let end = at + bytes.len();
         now[at..end].copy_from_slice(bytes);
-        *dirty = if dirty.is_empty() { at..end } else { dirty.start.min(at)..dirty.end.max(end) };
+        *dirty = if dirty.start == dirty.end { at..end } else { dirty.start.min(at)..dirty.end.max(end) };
         Ok(())
     }
 

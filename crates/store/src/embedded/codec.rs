@@ -36,17 +36,28 @@ pub(crate) struct Header {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Record {
-    Commit { revision: Revision, writes: Vec<Write> },
-    Compacted { before: Revision },
+    Commit {
+        revision: Revision,
+        writes: Vec<Write>,
+    },
+    Compacted {
+        before: Revision,
+    },
     Entry(Entry),
     /// The store was opened while the machine had this boot id.
-    Started { boot: String },
+    Started {
+        boot: String,
+    },
     /// Unsynced revisions may have been lost with the machine: history starts anew here.
-    Jumped { revision: Revision },
+    Jumped {
+        revision: Revision,
+    },
     /// The store was closed with everything synced.
     Stopped,
     /// The snapshot is complete.
-    End { entries: u64 },
+    End {
+        entries: u64,
+    },
 }
 
 impl Header {

@@ -75,8 +75,9 @@ impl Log {
         let start = self.unsynced.len();
         let at = self.synced + start as u64;
         encode_frame(&mut self.unsynced, payload, at, self.synced, self.salt);
-        let result =
-            self.fill(self.synced + self.unsynced.len() as u64).and_then(|()| self.file.write_at(&self.unsynced, self.synced));
+        let result = self
+            .fill(self.synced + self.unsynced.len() as u64)
+            .and_then(|()| self.file.write_at(&self.unsynced, self.synced));
         match result {
             Ok(()) => self.last = start,
             Err(_) => self.unsynced.truncate(start),

@@ -49,6 +49,16 @@ pub(crate) fn io_error(error: &io::Error) -> StoreError {
     }
 }
 
+/// The length without the zeros that the file was filled with; by blocks, since there are many.
+fn used_len(file: &[u8]) -> usize {
+    const BLOCK: [u8; 4096] = [0; 4096];
+    let mut used = file;
+    while let Some(rest) = used.strip_suffix(&BLOCK) {
+        used = rest;
+    }
+    used.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
+}
+
 struct Replay<'a> {
     disk: &'a dyn Disk,
     ledger: Ledger,
@@ -138,7 +148,7 @@ impl Replay<'_> {
             let what = format!("it follows revision {}, but there is {}", header.base, self.ledger.current());
             return Err(corrupt(self.disk, &name, 0, &what));
         }
-        let dirty_end = file.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        let dirty_end = used_len(&file);
         let mut at = HEADER_LEN;
         // Padding behind the last frame is zero, so the end of the frames may lie behind the last byte that is not.
         while at < dirty_end {

@@ -99,7 +99,7 @@ async fn a_damaged_byte_is_refused_unless_it_may_be_a_torn_tail() {
 #[tokio::test]
 async fn no_synced_commit_is_lost_when_the_machine_goes_down_at_any_time() {
     let rng = Rng::seeded(42);
-    for round in 0..60 {
+    for round in 0..24 {
         let disk = FaultDisk::default();
         let mut synced: BTreeMap<String, String> = BTreeMap::new();
         for life in 0..4 {
