@@ -3,8 +3,10 @@
 //! Everything here is a pure function over values. There is no I/O, no clock, no randomness and no tokio in this crate,
 //! and it knows no resource by name except in [`typed`] and in the generated tables.
 
+pub mod field;
 pub mod name;
 pub mod object;
+pub mod patch;
 pub mod quantity;
 pub mod revision;
 pub mod schema;

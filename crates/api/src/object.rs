@@ -9,6 +9,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use crate::field;
 use crate::name::Key;
 use crate::revision::Revision;
 use crate::typed::Typed;
@@ -63,7 +64,7 @@ impl Object {
     /// [`Object::field`] gives back by position.
     pub fn decode(json: Bytes, fields: &[&str]) -> Result<Self, DecodeError> {
         let wire: WireObject<'_> = serde_json::from_slice(&json)?;
-        let values = if fields.is_empty() { Box::default() } else { extract_fields(&json, fields)? };
+        let values = field::extract(&json, fields)?;
         Ok(Self(Arc::new(Inner { meta: wire.into_meta(), fields: values, json })))
     }
 
@@ -179,28 +180,6 @@ impl WireObject<'_> {
             creation_timestamp: meta.creation_timestamp,
             deletion_timestamp: meta.deletion_timestamp,
         }
-    }
-}
-
-fn extract_fields(json: &Bytes, fields: &[&str]) -> Result<Box<[Box<str>]>, DecodeError> {
-    let tree: serde_json::Value = serde_json::from_slice(json)?;
-    Ok(fields.iter().map(|path| field_text(&tree, path).into()).collect())
-}
-
-/// The text of the field at a dotted path: strings as they are, numbers and booleans printed, anything else empty.
-pub fn field_text(tree: &serde_json::Value, path: &str) -> String {
-    let mut at = tree;
-    for step in path.split('.') {
-        match at.get(step) {
-            Some(next) => at = next,
-            None => return String::new(),
-        }
-    }
-    match at {
-        serde_json::Value::String(text) => text.clone(),
-        serde_json::Value::Number(number) => number.to_string(),
-        serde_json::Value::Bool(flag) => flag.to_string(),
-        _ => String::new(),
     }
 }
 

@@ -3,32 +3,97 @@
 //! Texts, reasons and codes are upstream's
 //! (<https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/>).
 
-use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::name::Str;
 
 pub type StatusResult<T> = Result<T, Status>;
 
 /// An API answer that is no object: nearly always a failure.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
+///
+/// Small, because it is the error of nearly every function: what is the same in all of them (kind, apiVersion, an empty
+/// metadata) is only written, not held.
+#[derive(Clone, Debug, Default, PartialEq, thiserror::Error)]
 #[error("{message}")]
-#[serde(rename_all = "camelCase")]
 pub struct Status {
-    #[serde(default = "kind")]
-    pub kind: String,
-    #[serde(default = "api_version")]
-    pub api_version: String,
-    #[serde(default)]
-    pub metadata: serde_json::Map<String, serde_json::Value>,
-    /// `Success` or `Failure`.
-    #[serde(default)]
-    pub status: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub message: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub reason: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub details: Option<Box<Details>>,
-    #[serde(default)]
+    pub outcome: Outcome,
     pub code: u16,
+    pub message: String,
+    /// A word for programs: `NotFound`, `Conflict`, `Invalid`, ...
+    pub reason: Str,
+    pub details: Option<Box<Details>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    Success,
+    #[default]
+    Failure,
+}
+
+/// The JSON of a Status.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Wire<'a> {
+    kind: Cow<'a, str>,
+    api_version: Cow<'a, str>,
+    metadata: Empty,
+    status: Option<Outcome>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    message: Cow<'a, str>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    reason: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<Cow<'a, Details>>,
+    #[serde(skip_serializing_if = "is_zero")]
+    code: u32,
+}
+
+#[derive(Serialize, Deserialize, Default)]
+struct Empty {}
+
+impl Default for Wire<'_> {
+    fn default() -> Self {
+        Self {
+            kind: "Status".into(),
+            api_version: "v1".into(),
+            metadata: Empty {},
+            status: None,
+            message: "".into(),
+            reason: "".into(),
+            details: None,
+            code: 0,
+        }
+    }
+}
+
+impl Serialize for Status {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let wire = Wire {
+            status: Some(self.outcome),
+            message: self.message.as_str().into(),
+            reason: (&*self.reason).into(),
+            details: self.details.as_deref().map(Cow::Borrowed),
+            code: self.code.into(),
+            ..Wire::default()
+        };
+        wire.serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for Status {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let wire = Wire::deserialize(from)?;
+        Ok(Self {
+            outcome: wire.status.unwrap_or_default(),
+            code: u16::try_from(wire.code).unwrap_or_default(),
+            message: wire.message.into_owned(),
+            reason: wire.reason.into_owned().into(),
+            details: wire.details.map(|details| Box::new(details.into_owned())),
+        })
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -57,14 +122,6 @@ pub struct Cause {
     pub message: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub field: String,
-}
-
-fn kind() -> String {
-    "Status".to_owned()
-}
-
-fn api_version() -> String {
-    "v1".to_owned()
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature.
@@ -96,21 +153,12 @@ impl About<'_> {
 }
 
 impl Status {
-    pub fn failure(code: u16, reason: &str, message: impl Into<String>) -> Self {
-        Self {
-            kind: kind(),
-            api_version: api_version(),
-            metadata: serde_json::Map::new(),
-            status: "Failure".to_owned(),
-            message: message.into(),
-            reason: reason.to_owned(),
-            details: None,
-            code,
-        }
+    pub fn failure(code: u16, reason: impl Into<Str>, message: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Failure, code, message: message.into(), reason: reason.into(), details: None }
     }
 
     pub fn success(details: Option<Details>) -> Self {
-        Self { status: "Success".to_owned(), details: details.map(Box::new), ..Self::failure(200, "", String::new()) }
+        Self { outcome: Outcome::Success, details: details.map(Box::new), ..Self::failure(200, "", String::new()) }
     }
 
     pub fn with_details(mut self, details: Details) -> Self {
@@ -165,6 +213,25 @@ impl Status {
         Self::failure(500, "InternalError", message).with_details(Details { causes: vec![cause], ..Details::default() })
     }
 
+    /// 422 with all causes for which an object is refused. `kind` is qualified (`Deployment.apps`) in the text only.
+    pub fn invalid(group: &str, kind: &str, name: &str, causes: Vec<Cause>) -> Self {
+        let texts: Vec<String> = causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
+        let text = if texts.len() == 1 { texts.concat() } else { format!("[{}]", texts.join(", ")) };
+        let qualified = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
+        let details = Details {
+            name: name.to_owned(),
+            group: group.to_owned(),
+            kind: kind.to_owned(),
+            causes,
+            ..Details::default()
+        };
+        Self::failure(422, "Invalid", format!("{qualified} {name:?} is invalid: {text}")).with_details(details)
+    }
+
+    pub fn too_large(why: impl std::fmt::Display) -> Self {
+        Self::failure(413, "RequestEntityTooLarge", format!("Request entity is too large: {why}"))
+    }
+
     pub fn is_not_found(&self) -> bool {
         self.code == 404
     }
@@ -191,5 +258,15 @@ mod tests {
         let status = Status::not_found(About { group: "apps", resource: "deployments", name: "web" });
         assert_eq!(status.to_string(), "deployments.apps \"web\" not found");
         assert_eq!((status.code, status.is_not_found()), (404, true));
+    }
+
+    #[test]
+    fn a_status_is_small_in_memory_and_upstreams_on_the_wire() {
+        assert!(size_of::<Status>() < 128, "{}", size_of::<Status>());
+        let text = String::from_utf8(Status::bad_request("no").to_json()).unwrap();
+        let wire = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"no","reason":"BadRequest","code":400}"#;
+        assert_eq!(text, wire);
+        let read: Status = serde_json::from_str(wire).unwrap();
+        assert_eq!(read, Status::bad_request("no"));
     }
 }

@@ -96,7 +96,14 @@ fn definition_lines(out: &mut String, package: &str, kind: &str, definition: &Va
     for (name, field) in definition.get("properties").and_then(Value::as_object).into_iter().flatten() {
         let ty = type_code(package, field).with_context(|| name.clone())?;
         let required = required.contains(&name.as_str());
-        let flag = if required { "!" } else { shapes::flag(kind, name, &ty, definition) };
+        // A kind's spec is a value in Go, also where the API asks for it.
+        let flag = if required && name == "spec" && definition.get("x-kubernetes-group-version-kind").is_some() {
+            "."
+        } else if required {
+            "!"
+        } else {
+            shapes::flag(kind, name, &ty, definition)
+        };
         write!(out, " {name}{flag} {ty}")?;
         patch_codes(out, field)?;
         writeln!(out)?;

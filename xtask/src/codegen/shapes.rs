@@ -30,6 +30,7 @@ pub fn flag(kind: &str, field: &str, ty: &str, definition: &Value) -> &'static s
     let has = |list: &str| list.split_whitespace().any(|entry| entry == field || entry == place);
     let short = ty.rsplit('.').next().unwrap_or(ty);
     match short {
+        "s" if has(ALWAYS) => ".",
         "s" if has(STRING_POINTERS) => "*",
         "s" => "",
         "i" | "l" | "d" if has(ALWAYS) => ".",
@@ -93,7 +94,10 @@ const BOOL_VALUES: &str = "paused authenticated denied readOnly stdin stdinOnce 
 const BOOL_POINTERS: &str = "AzureDiskVolumeSource.readOnly";
 
 /// Written without `omitempty` although the API calls them optional.
-const ALWAYS: &str = "StatefulSetStatus.availableReplicas CustomResourceDefinitionStatus.conditions";
+const ALWAYS: &str = "StatefulSetStatus.availableReplicas CustomResourceDefinitionStatus.conditions ClusterRole.rules \
+    Role.rules Event.reportingComponent Event.reportingInstance HorizontalPodAutoscalerStatus.currentMetrics \
+    PodDisruptionBudgetStatus.currentHealthy PodDisruptionBudgetStatus.desiredHealthy \
+    PodDisruptionBudgetStatus.disruptionsAllowed PodDisruptionBudgetStatus.expectedPods PriorityClass.value DeviceClaim.requests";
 
 const TIME_VALUES: &str = "lastTransitionTime lastUpdateTime lastProbeTime lastHeartbeatTime startedAt finishedAt \
     Event.firstTimestamp Event.lastTimestamp Event.eventTime deprecatedFirstTimestamp deprecatedLastTimestamp \

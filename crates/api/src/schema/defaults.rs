@@ -7,10 +7,10 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
+use base64::Engine as _;
 use serde_json::{Map as Json, Value, json};
 
-use super::pod_defaults;
-use super::{Schema, Type};
+use super::{Schema, Type, pod_defaults};
 
 type Rule = fn(&mut Json<String, Value>);
 
@@ -138,6 +138,7 @@ const RULES: &[(&str, Rule)] = &[
     ("apps.v1.DaemonSetUpdateStrategy", daemon_set_strategy),
     ("apps.v1.DeploymentStrategy", deployment_strategy),
     ("apps.v1.StatefulSetUpdateStrategy", stateful_set_strategy),
+    ("autoscaling.v2.HorizontalPodAutoscalerSpec", metrics),
     ("batch.v1.Job", job),
     ("core.v1.Container", pod_defaults::container),
     ("core.v1.EphemeralContainer", pod_defaults::container),
@@ -147,6 +148,7 @@ const RULES: &[(&str, Rule)] = &[
     ("core.v1.Pod", pod_defaults::pod),
     ("core.v1.PodSpec", pod_defaults::template_spec),
     ("core.v1.ReplicationController", labels_from_template),
+    ("core.v1.Secret", secret),
     ("core.v1.ServiceSpec", service),
     ("core.v1.Volume", volume),
     ("networking.v1.NetworkPolicySpec", network_policy),
@@ -360,6 +362,25 @@ fn namespace(namespace: &mut Json<String, Value>) {
 fn node_status(status: &mut Json<String, Value>) {
     if let Some(capacity) = status.get("capacity").filter(|capacity| capacity.is_object()).cloned() {
         set(status, "allocatable", capacity);
+    }
+}
+
+/// `stringData` is how clients write what is read as `data`.
+fn secret(secret: &mut Json<String, Value>) {
+    let Some(Value::Object(texts)) = secret.remove("stringData") else { return };
+    if let Some(data) = sub(secret, "data") {
+        for (key, text) in texts {
+            let encoded = base64::engine::general_purpose::STANDARD.encode(text.as_str().unwrap_or_default());
+            data.insert(key, encoded.into());
+        }
+    }
+}
+
+fn metrics(spec: &mut Json<String, Value>) {
+    if spec.get("metrics").and_then(Value::as_array).is_none_or(Vec::is_empty) {
+        let target = json!({"type": "Utilization", "averageUtilization": 80});
+        let cpu = json!({"type": "Resource", "resource": {"name": "cpu", "target": target}});
+        spec.insert("metrics".to_owned(), json!([cpu]));
     }
 }
 

@@ -14,7 +14,7 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-pub use decode::{Decoded, Validation, bad_request, decode, decode_tree};
+pub use decode::{Decoded, Validation, bad_request, decode, decode_tree, syntax_error};
 pub use defaults::apply_defaults;
 pub use normalize::{normalize, normalize_time};
 use serde_json::Value;
@@ -95,6 +95,8 @@ pub enum Presence {
     Always,
     /// Always written, and asked for by OpenAPI.
     Required,
+    /// Kept as it was written, even when empty: the fields of custom resources.
+    Verbatim,
 }
 
 /// How strategic merge patch treats a list or a struct.

@@ -55,10 +55,12 @@ fn normalize_field(fields: &mut Json<String, Value>, field: &Field, part: Schema
     }
     let Some(value) = fields.get_mut(name) else { return };
     normalize(value, part);
-    if field.presence == Presence::Optional && is_zero(value)
-        || field.presence == Presence::Pointer && is_empty(value, part)
-    {
-        fields.remove(name);
+    match field.presence {
+        Presence::Optional if is_zero(value) => drop(fields.remove(name)),
+        Presence::Pointer if is_empty(value, part) => drop(fields.remove(name)),
+        // An empty list is none at all once it has been through upstream's storage.
+        Presence::Always | Presence::Required if is_empty(value, part) => *value = Value::Null,
+        Presence::Optional | Presence::Pointer | Presence::Always | Presence::Required | Presence::Verbatim => {}
     }
 }
 
