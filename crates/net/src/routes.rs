@@ -5,8 +5,10 @@ use std::net::Ipv4Addr;
 
 use api::Object;
 use api::object::DecodeError;
-use api::typed::Node;
-use linux::rtnl::{Hop, NetOp};
+use api::typed::{Node, Typed};
+use client::Hub;
+use client::hub::HubBuilder;
+use linux::rtnl::{Hop, NetOp, Rtnl};
 
 use crate::cidr::Cidr;
 
@@ -43,6 +45,42 @@ pub fn difference(applied: &Routes, wanted: &Routes) -> Vec<NetOp> {
         hop: Hop::Via((*via).into()),
     });
     gone.chain(new).collect()
+}
+
+/// Adds what routes follow from to the cache of its process.
+pub fn follow(builder: HubBuilder) -> HubBuilder {
+    builder.resource(Node::GVR, &[])
+}
+
+/// Keeps the routes to other nodes' pods in step with the Nodes, until it is dropped.
+pub async fn run(hub: Hub, own_name: String) {
+    let mut applied = Routes::new();
+    let mut changes = hub.changes();
+    loop {
+        changes.next().await;
+        while changes.next_ready().is_some() {}
+        let wanted = match wanted(hub.snapshot().list(&Node::GVR, None), &own_name) {
+            Ok(wanted) => wanted,
+            Err(error) => {
+                tracing::warn!("cannot read a node, its routes stay: {error}");
+                continue;
+            }
+        };
+        for op in difference(&applied, &wanted) {
+            // A route through a node that is not reachable yet comes with that node's next change.
+            match Rtnl::open().and_then(|mut rtnl| rtnl.apply(&op, None)) {
+                Ok(()) => remember(&mut applied, &op, &wanted),
+                Err(error) => tracing::warn!(?op, "route was not applied: {error}"),
+            }
+        }
+    }
+}
+
+fn remember(applied: &mut Routes, op: &NetOp, wanted: &Routes) {
+    if let NetOp::Route { to, .. } | NetOp::DeleteRoute { to, .. } = op {
+        applied.retain(|pods, _| *to != pods.network());
+        applied.extend(wanted.iter().filter(|(pods, _)| *to == pods.network()).map(|(pods, via)| (*pods, *via)));
+    }
 }
 
 #[cfg(test)]

@@ -8,8 +8,13 @@
 //! is remembered; the kernel is never read to decide. [`trace`] walks a packet through the same data.
 
 pub mod compile;
+mod nftables;
 pub mod render;
 pub mod rule;
+mod run;
 
 pub mod table;
 pub mod trace;
+
+pub use nftables::Nftables;
+pub use run::{Dataplane, follow, run};

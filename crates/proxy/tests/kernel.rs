@@ -1,5 +1,7 @@
 //! The rules in a real kernel: two pods on a node's bridge, reached through services. Needs root and nft; skips without.
 
+#![allow(clippy::unwrap_used)] // A test may panic.
+
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};

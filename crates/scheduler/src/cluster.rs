@@ -27,6 +27,11 @@ impl Cluster {
         self.nodes.values()
     }
 
+    /// The UIDs of the pods that hold a claim.
+    pub fn pods(&self) -> impl Iterator<Item = &Box<str>> {
+        self.placed.keys()
+    }
+
     pub fn node(&self, name: &str) -> Option<&NodeInfo> {
         self.nodes.get(name)
     }

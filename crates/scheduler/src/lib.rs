@@ -6,7 +6,7 @@
 //! ```
 //!
 //! All deciding is synchronous and pure: [`Scheduler`] is a state machine that is fed changes and the time, and gives
-//! decisions. Only `run` talks to the API. One task owns the state, so the cycle reads it in place and copies nothing.
+//! decisions. Only [`run`] talks to the API. One task owns the state, so the cycle reads it in place and copies nothing.
 
 mod cluster;
 mod cycle;
@@ -17,6 +17,7 @@ mod plugins;
 mod pod;
 mod queue;
 mod resources;
+pub mod run;
 mod scheduler;
 
 pub use scheduler::{Decision, Scheduler};

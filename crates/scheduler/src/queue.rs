@@ -60,6 +60,11 @@ enum State {
 }
 
 impl Queue {
+    /// The UIDs of all waiting pods.
+    pub fn pods(&self) -> impl Iterator<Item = &Box<str>> {
+        self.waiting.keys()
+    }
+
     pub fn get(&self, uid: &str) -> Option<&Arc<PodInfo>> {
         self.waiting.get(uid).map(|waiting| &waiting.pod)
     }

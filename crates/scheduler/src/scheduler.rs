@@ -1,9 +1,10 @@
 //! The scheduler as a state machine: changes and the time in, decisions out.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use api::Object;
 use api::object::DecodeError;
-use api::{Key, Object};
 use cache::Change;
 use jiff::Timestamp;
 use stdx::Rng;
@@ -117,9 +118,16 @@ impl Scheduler {
         self.queue.next_alarm()
     }
 
-    /// Whether the pod at `key` is one that this scheduler still looks for a node for.
-    pub fn is_waiting(&self, uid: &str, key: &Key) -> bool {
-        self.queue.get(uid).is_some_and(|pod| pod.key == *key)
+    /// Forgets every node and pod that is not named: they were deleted unseen.
+    pub fn retain(&mut self, nodes: &BTreeSet<Box<str>>, pods: &BTreeSet<Box<str>>, now: Timestamp) {
+        let gone: Vec<Box<str>> = self.cluster.nodes().map(|node| node.name.clone()).collect();
+        for name in gone.iter().filter(|name| !nodes.contains(*name)) {
+            self.cluster.remove_node(name);
+        }
+        let known: BTreeSet<Box<str>> = self.cluster.pods().chain(self.queue.pods()).cloned().collect();
+        for uid in known.difference(pods) {
+            self.pod_gone(uid, now);
+        }
     }
 
     fn pod_waits(&mut self, pod: Arc<PodInfo>, now: Timestamp) {
