@@ -8,6 +8,7 @@
 
 pub mod caps;
 pub mod cgroup;
+pub mod inherit;
 pub mod mount;
 pub mod namespace;
 pub mod netns;

@@ -1,0 +1,206 @@
+//! The command line: every verb and flag, and which room does it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use launcher::driver::{fabric, init};
+use launcher::profile::{DEFAULT_NAME, Egress};
+use launcher::verbs::{delete, logs, node, profiles, ssh, start, status, stop};
+use launcher::{Layout, Trouble};
+
+/// Kubernetes, as one binary.
+#[derive(Debug, Parser)]
+#[command(name = "ironclad", version, about, arg_required_else_help = true, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+    #[command(flatten)]
+    roots: Roots,
+}
+
+#[derive(Debug, Args)]
+struct Roots {
+    /// Where clusters keep their state.
+    #[arg(long, global = true, env = "IRONCLAD_HOME", value_name = "DIR", hide_env = true, hide = true)]
+    home: Option<PathBuf>,
+    /// Where running clusters keep their sockets.
+    #[arg(long, global = true, env = "IRONCLAD_RUN", value_name = "DIR", hide_env = true, hide = true)]
+    run: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Which {
+    /// The cluster.
+    #[arg(short, long, default_value = DEFAULT_NAME)]
+    profile: String,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum EgressArg {
+    /// Nodes reach the world through the host.
+    Nat,
+    /// Nodes reach nothing outside the cluster.
+    None,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Make a cluster, or start a stopped one.
+    Start(StartArgs),
+    /// End a cluster's processes; its state stays.
+    Stop(Which),
+    /// Freeze a cluster.
+    Pause(Which),
+    /// Let a paused cluster go on.
+    Unpause(Which),
+    /// Remove a cluster and everything in it.
+    Delete(Which),
+    /// Show what runs.
+    Status(Which),
+    /// Nodes of a cluster.
+    Node {
+        #[command(subcommand)]
+        verb: NodeVerb,
+    },
+    /// Open a shell in a node, or run a command there.
+    Ssh {
+        #[command(flatten)]
+        which: Which,
+        /// The node; the server when left out.
+        node: Option<String>,
+        #[arg(last = true)]
+        command: Vec<String>,
+    },
+    /// Show what a node's components logged.
+    Logs {
+        #[command(flatten)]
+        which: Which,
+        /// The node; the server when left out.
+        node: Option<String>,
+        /// Go on as more is written.
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Print a kubeconfig for a cluster.
+    Kubeconfig(Which),
+    /// Clusters on this machine.
+    Profile {
+        #[command(subcommand)]
+        verb: ProfileVerb,
+    },
+    /// Print the version.
+    Version,
+    #[command(hide = true)]
+    Fabric(Which),
+    #[command(hide = true)]
+    Init(NodeArgs),
+}
+
+#[derive(Debug, Args)]
+struct StartArgs {
+    #[command(flatten)]
+    which: Which,
+    /// How many nodes.
+    #[arg(long, value_name = "N")]
+    nodes: Option<usize>,
+    /// How nodes reach the world outside.
+    #[arg(long, env = "IRONCLAD_EGRESS", value_enum)]
+    egress: Option<EgressArg>,
+    /// Port of the API server on 127.0.0.1.
+    #[arg(long, value_name = "PORT")]
+    api_port: Option<u16>,
+    /// Do not wait for the nodes to be ready.
+    #[arg(long)]
+    no_wait: bool,
+    /// How long to wait, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    timeout: u64,
+}
+
+#[derive(Debug, Subcommand)]
+enum NodeVerb {
+    /// List nodes.
+    List(Which),
+    /// Add a node.
+    Add(Which),
+    /// Remove a node.
+    Delete(OneNode),
+    /// Start a stopped node.
+    Start(OneNode),
+    /// End a node's processes; its state stays.
+    Stop(OneNode),
+}
+
+#[derive(Debug, Args)]
+struct OneNode {
+    #[command(flatten)]
+    which: Which,
+    node: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum ProfileVerb {
+    /// List clusters.
+    List,
+}
+
+#[derive(Debug, Args)]
+struct NodeArgs {
+    #[command(flatten)]
+    which: Which,
+    #[arg(long)]
+    node: String,
+}
+
+/// Does what the command line says; gives the exit code.
+pub fn run(cli: Cli) -> launcher::Result<u8> {
+    let layout = Layout::new(cli.roots.home, cli.roots.run);
+    match cli.verb {
+        Verb::Start(args) => start::run(&layout, &options(args)),
+        Verb::Stop(which) => stop::stop(&layout, &which.profile),
+        Verb::Pause(which) => stop::pause(&layout, &which.profile),
+        Verb::Unpause(which) => stop::unpause(&layout, &which.profile),
+        Verb::Delete(which) => delete::run(&layout, &which.profile),
+        Verb::Status(which) => return status::run(&layout, &which.profile),
+        Verb::Node { verb } => run_node(&layout, verb),
+        Verb::Ssh { which, node, command } => return ssh::run(&layout, &which.profile, node.as_deref(), &command),
+        Verb::Logs { which, node, follow } => logs::run(&layout, &which.profile, node.as_deref(), follow),
+        Verb::Kubeconfig(which) => profiles::print_kubeconfig(&layout, &which.profile),
+        Verb::Profile { verb: ProfileVerb::List } => profiles::list(&layout),
+        Verb::Version => {
+            println!("ironclad {}", env!("CARGO_PKG_VERSION"));
+            Ok(())
+        }
+        Verb::Fabric(which) => fabric::main(&fabric::Args { layout, profile: which.profile }),
+        Verb::Init(NodeArgs { which, node }) => {
+            let args = init::Args { layout, profile: which.profile, node };
+            init::main(&args).map_err(|error| Trouble::new(error.to_string(), "Type `ironclad logs` on the host."))
+        }
+    }
+    .map(|()| 0)
+}
+
+fn run_node(layout: &Layout, verb: NodeVerb) -> launcher::Result<()> {
+    match verb {
+        NodeVerb::List(which) => node::list(layout, &which.profile),
+        NodeVerb::Add(which) => node::add(layout, &which.profile),
+        NodeVerb::Delete(one) => node::delete(layout, &one.which.profile, &one.node),
+        NodeVerb::Start(one) => node::start(layout, &one.which.profile, &one.node),
+        NodeVerb::Stop(one) => node::stop(layout, &one.which.profile, &one.node),
+    }
+}
+
+fn options(args: StartArgs) -> start::Options {
+    start::Options {
+        profile: args.which.profile,
+        nodes: args.nodes,
+        egress: args.egress.map(|egress| match egress {
+            EgressArg::Nat => Egress::Nat,
+            EgressArg::None => Egress::None,
+        }),
+        api_port: args.api_port,
+        wait: !args.no_wait,
+        timeout: Duration::from_secs(args.timeout),
+    }
+}

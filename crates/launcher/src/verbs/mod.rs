@@ -1,0 +1,10 @@
+//! What a person types: one file per verb.
+
+pub mod delete;
+pub mod logs;
+pub mod node;
+pub mod profiles;
+pub mod ssh;
+pub mod start;
+pub mod status;
+pub mod stop;

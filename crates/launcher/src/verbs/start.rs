@@ -1,0 +1,259 @@
+//! `ironclad start`: makes a cluster, or starts a stopped one again, or mends a half-dead one; it never harms one that
+//! runs.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use stdx::{Clock, SystemClock};
+
+use crate::credentials;
+use crate::driver::cgroups;
+use crate::driver::control::{Control, Phase, Report, Request};
+use crate::kubeconfig::{self, Access};
+use crate::layout::{Layout, ProfileDirs};
+use crate::preflight;
+use crate::profile::{self, Egress, NODES_MAX, Profile, ProfileLock, flag};
+use crate::progress::{Progress, say};
+use crate::trouble::{Result, Trouble};
+use crate::verbs::delete;
+
+const USUAL_API_PORT: u16 = 6443;
+/// A role that has died this often while it was awaited will not come up.
+const ROLE_FAILURES_MAX: u32 = 5;
+
+/// What was asked for; `None` leaves an existing cluster as it is.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub profile: String,
+    pub nodes: Option<usize>,
+    pub egress: Option<Egress>,
+    pub api_port: Option<u16>,
+    pub wait: bool,
+    pub timeout: Duration,
+}
+
+pub fn run(layout: &Layout, options: &Options) -> Result<()> {
+    profile::check_name(&options.profile)?;
+    let mut progress = Progress::start();
+    preflight::check(layout)?;
+    let lock = ProfileLock::take(layout, &options.profile)?;
+    let dirs = layout.profile(&options.profile);
+    let existing = Profile::load(&dirs)?;
+    let is_new = existing.is_none();
+    say(&format!("{} cluster \"{}\"", if is_new { "Making" } else { "Starting" }, options.profile));
+    progress.done("Checked this machine");
+    let result = bring_up(layout, &dirs, existing, options, &mut progress);
+    if result.is_err() && is_new {
+        // Nothing half-made stays behind a first start that failed.
+        delete::remove(layout, &dirs)?;
+    }
+    drop(lock);
+    let profile = result?;
+    say(&format!(
+        "Cluster \"{}\" is ready after {}. Its context is the current one; now try:",
+        profile.name,
+        progress.total()
+    ));
+    say("  kubectl get nodes");
+    say(&format!("  ironclad status{}", flag(&profile.name)));
+    Ok(())
+}
+
+fn bring_up(
+    layout: &Layout,
+    dirs: &ProfileDirs,
+    existing: Option<Profile>,
+    options: &Options,
+    progress: &mut Progress,
+) -> Result<Profile> {
+    let profile = match existing {
+        Some(profile) => changed(profile, dirs, options)?,
+        None => created(layout, dirs, options)?,
+    };
+    let now = SystemClock.now();
+    let authority = credentials::authority(dirs, now)?;
+    credentials::prepare(&profile, dirs, &authority, now)?;
+    progress.done("Issued certificates");
+    let mut control = supervise(layout, dirs)?;
+    let report = await_roles(&mut control, dirs, options)?;
+    let count = report.nodes.len();
+    progress.done(&format!("Started {count} node{}", if count == 1 { "" } else { "s" }));
+    let access = access(&profile, dirs)?;
+    kubeconfig::merge_into(&kubeconfig::path(), &access)?;
+    progress.done("Wrote the kubeconfig");
+    Ok(profile)
+}
+
+fn created(layout: &Layout, dirs: &ProfileDirs, options: &Options) -> Result<Profile> {
+    let nodes = options.nodes.unwrap_or(1);
+    check_nodes(nodes)?;
+    // Processes or groups of a cluster whose files are gone would be mixed up with the new one.
+    delete::remove(layout, dirs)?;
+    let api_port = profile::free_port(options.api_port, USUAL_API_PORT)?;
+    let egress = options.egress.unwrap_or(Egress::Nat);
+    let profile = Profile::new(&options.profile, api_port, egress, free_uplink(layout), nodes);
+    std::fs::create_dir_all(&dirs.state).map_err(|error| Trouble::file("make", &dirs.state, &error))?;
+    profile.save(dirs)?;
+    Ok(profile)
+}
+
+fn check_nodes(nodes: usize) -> Result<()> {
+    if (1..=NODES_MAX).contains(&nodes) {
+        return Ok(());
+    }
+    Err(Trouble::new(format!("a cluster cannot have {nodes} nodes"), format!("Ask for 1 to {NODES_MAX} with --nodes.")))
+}
+
+/// The number of the first /30 for uplinks that no other profile has.
+fn free_uplink(layout: &Layout) -> u8 {
+    let profiles = profile::names(layout).into_iter().map(|name| layout.profile(&name));
+    let taken: Vec<u8> = profiles.filter_map(|dirs| Profile::load(&dirs).ok()??.uplink.into()).collect();
+    (0..=u8::MAX).find(|number| !taken.contains(number)).unwrap_or(u8::MAX)
+}
+
+/// A second `start` may add nodes; what cannot change says so.
+fn changed(mut profile: Profile, dirs: &ProfileDirs, options: &Options) -> Result<Profile> {
+    let cannot = |what: &str| {
+        Trouble::new(
+            format!("cluster \"{}\" exists and its {what} cannot be changed", profile.name),
+            format!("Leave the flag out, or type `ironclad delete{}` first.", flag(&profile.name)),
+        )
+    };
+    if options.egress.is_some_and(|egress| egress != profile.egress) {
+        return Err(cannot("egress"));
+    }
+    if options.api_port.is_some_and(|port| port != profile.api_port) {
+        return Err(cannot("API port"));
+    }
+    let wanted = options.nodes.unwrap_or(profile.nodes.len());
+    check_nodes(wanted)?;
+    if wanted < profile.nodes.len() {
+        return Err(Trouble::new(
+            format!("cluster \"{}\" has {} nodes already", profile.name, profile.nodes.len()),
+            "Delete nodes one by one with `ironclad node delete NAME`.",
+        ));
+    }
+    if wanted > profile.nodes.len() {
+        while profile.nodes.len() < wanted && profile.add_node().is_some() {}
+        profile.save(dirs)?;
+    }
+    Ok(profile)
+}
+
+/// Makes sure that a fabric runs and has every node started; gives a connection on which reports arrive.
+pub fn supervise(layout: &Layout, dirs: &ProfileDirs) -> Result<Control> {
+    if let Some(mut control) = Control::connect(dirs) {
+        thaw(dirs);
+        let profile = Profile::load_existing(dirs)?;
+        control.send(&Request::Reload)?;
+        for node in &profile.nodes {
+            let mut one = Control::connect(dirs).ok_or_else(|| fabric_gone(dirs))?;
+            one.send(&Request::StartNode { name: node.name.clone() })?;
+        }
+        return Ok(control);
+    }
+    thaw(dirs);
+    spawn_fabric(layout, dirs)?;
+    let mut control = Control::connect(dirs).ok_or_else(|| fabric_gone(dirs))?;
+    control.send(&Request::Watch)?;
+    Ok(control)
+}
+
+fn thaw(dirs: &ProfileDirs) {
+    if let Ok(hierarchies) = cgroups::of_host()
+        && cgroups::is_frozen(&hierarchies, &dirs.name)
+    {
+        let _ = cgroups::freeze(&hierarchies, &dirs.name, false);
+    }
+}
+
+fn fabric_gone(dirs: &ProfileDirs) -> Trouble {
+    Trouble::new(
+        "the cluster's supervisor ended unexpectedly",
+        format!("Read {} and try again.", dirs.fabric_log().display()),
+    )
+}
+
+/// Starts the daemon and waits for its word that it supervises.
+fn spawn_fabric(layout: &Layout, dirs: &ProfileDirs) -> Result<()> {
+    std::fs::create_dir_all(&dirs.run).map_err(|error| Trouble::file("make", &dirs.run, &error))?;
+    let path = dirs.fabric_log();
+    let log =
+        File::options().create(true).append(true).open(&path).map_err(|error| Trouble::file("write", &path, &error))?;
+    let exe = std::env::current_exe()
+        .map_err(|error| Trouble::new(format!("cannot find the ironclad binary: {error}"), "Start it by its path."))?;
+    let mut child = Command::new(&exe)
+        .args(["fabric", "--profile", &dirs.name])
+        .env("IRONCLAD_HOME", &layout.home)
+        .env("IRONCLAD_RUN", &layout.run)
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::from(log))
+        .spawn()
+        .map_err(|error| Trouble::file("execute", &exe, &error))?;
+    let Some(stdout) = child.stdout.take() else { return Err(fabric_gone(dirs)) };
+    let mut lines = BufReader::new(stdout).lines().map_while(std::result::Result::ok);
+    match lines.next() {
+        Some(line) if line == "up" => Ok(()),
+        Some(cause) => Err(Trouble::new(cause, lines.next().unwrap_or_default())),
+        None => Err(fabric_gone(dirs)),
+    }
+}
+
+/// Waits until every node's role says that it serves.
+fn await_roles(control: &mut Control, dirs: &ProfileDirs, options: &Options) -> Result<Report> {
+    let deadline = SystemClock.now().checked_add(options.timeout).unwrap_or(jiff::Timestamp::MAX);
+    loop {
+        let left = deadline.duration_since(SystemClock.now()).as_millis();
+        let left = Duration::from_millis(u64::try_from(left).unwrap_or(0).max(1));
+        control.set_timeout(Some(left))?;
+        let report = match control.report() {
+            Ok(Some(report)) => report,
+            Ok(None) => return Err(fabric_gone(dirs)),
+            Err(_) => return Err(late(dirs, options)),
+        };
+        let far_enough = |phase: Phase| phase == Phase::Ready || (!options.wait && phase == Phase::Up);
+        if report.nodes.iter().all(|node| far_enough(node.phase)) {
+            return Ok(report);
+        }
+        if let Some(node) = report.nodes.iter().find(|node| node.restarts >= ROLE_FAILURES_MAX) {
+            let log = dirs.node(&node.name).log();
+            return Err(Trouble::new(
+                format!("node {} does not start: {}{}", node.name, node.message, last_words(&log)),
+                format!("Type `ironclad start{}` to try again; its log is in {}.", flag(&dirs.name), log.display()),
+            ));
+        }
+    }
+}
+
+/// The last line that a dying role wrote, which goes with it when a first start is undone.
+fn last_words(log: &std::path::Path) -> String {
+    let files = ["ironclad-server.log", "ironclad-agent.log"].map(|name| log.join(name));
+    let text: String = files.iter().filter_map(|path| std::fs::read_to_string(path).ok()).collect();
+    let line = text.lines().rev().find(|line| !line.starts_with("init: ") && !line.trim().is_empty());
+    line.map(|line| format!(" ({line})")).unwrap_or_default()
+}
+
+fn late(dirs: &ProfileDirs, options: &Options) -> Trouble {
+    Trouble::new(
+        format!("cluster \"{}\" is not ready after {} s", dirs.name, options.timeout.as_secs()),
+        format!("Type `ironclad logs{}` to see why, or give it longer with --timeout.", flag(&dirs.name)),
+    )
+}
+
+/// How the host's user reaches the cluster, as its administrator.
+pub fn access(profile: &Profile, dirs: &ProfileDirs) -> Result<Access> {
+    let now = SystemClock.now();
+    let authority = credentials::authority(dirs, now)?;
+    let issued = authority.issue(&pki::Request::client("kubernetes-admin", &["system:masters"]), now);
+    Ok(Access {
+        name: profile.name.clone(),
+        server: profile.api_url(),
+        authority_pem: authority.certificate_pem(),
+        certificate_pem: issued.certificate_pem(),
+        key_pem: issued.key_pem(),
+    })
+}
