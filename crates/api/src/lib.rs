@@ -3,6 +3,7 @@
 //! Everything here is a pure function over values. There is no I/O, no clock, no randomness and no tokio in this crate,
 //! and it knows no resource by name except in [`typed`] and in the generated tables.
 
+pub mod apply;
 pub mod field;
 pub mod name;
 pub mod object;

@@ -216,6 +216,16 @@ pub fn apply_defaults(value: &mut Value, schema: Schema<'_>) {
     }
 }
 
+/// The plain default of a struct's field, for keys of lists that a client may leave out.
+pub fn default_of<'a>(schema: Schema<'a>, field: &str) -> Option<&'a Value> {
+    let of = schema.as_struct()?;
+    if let Some(default) = schema.field(field).and_then(|field| field.default.as_deref()) {
+        return Some(default);
+    }
+    let plain = table().plain.get(table_name(&of.name))?;
+    plain.iter().find(|(name, _)| *name == field).map(|(_, default)| default)
+}
+
 /// `io.k8s.api.core.v1.Probe` -> `core.v1.Probe`.
 fn table_name(name: &str) -> &str {
     let mut dots = name.rmatch_indices('.').map(|(at, _)| at);
