@@ -1,15 +1,19 @@
 //! The generic engine: resources, verbs, admission and storage, with nothing known about HTTP.
 
 use std::net::Ipv4Addr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use api::{Gvr, Status};
 use stdx::{Clock, Rng};
 use store::Store;
+use tokio::task::JoinSet;
 
 use crate::registry::Registry;
 use crate::seams::Seams;
-use crate::verbs::{Answer, RequestContext};
+use crate::services::Services;
+use crate::upkeep;
+use crate::verbs::{self, Answer, RequestContext};
+use crate::watchcache::{caches::Caches, feed};
 
 /// What is chosen once for a cluster.
 #[derive(Clone, Debug)]
@@ -40,7 +44,10 @@ pub struct Engine {
     clock: Arc<dyn Clock>,
     rng: Rng,
     config: EngineConfig,
+    caches: Arc<Caches>,
+    services: Services,
     seams: OnceLock<Seams>,
+    tasks: Mutex<JoinSet<()>>,
 }
 
 impl Engine {
@@ -51,8 +58,21 @@ impl Engine {
         rng: Rng,
         config: EngineConfig,
     ) -> Result<Arc<Self>, Status> {
-        let engine = Self { registry: Registry::builtin(), store, clock, rng, config, seams: OnceLock::new() };
-        Ok(Arc::new(engine))
+        let registry = Registry::builtin();
+        let caches = Arc::new(Caches::new(&registry));
+        let revision = feed::fill(&*store, &caches).await.map_err(Status::internal)?;
+        let services = Services::new(&config, rng.clone());
+        if let Some(cache) = caches.get(&Gvr::new("", "v1", "services")) {
+            services.restore(cache.table().iter());
+        }
+        let mut tasks = JoinSet::new();
+        tasks.spawn(feed::follow(store.clone(), caches.clone(), revision));
+        let tasks = Mutex::new(tasks);
+        let seams = OnceLock::new();
+        let engine = Arc::new(Self { registry, store, clock, rng, config, caches, services, seams, tasks });
+        let weak = Arc::downgrade(&engine);
+        engine.tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(upkeep::run(weak));
+        Ok(engine)
     }
 
     /// Connects authorization and tokens; once, before requests are served.
@@ -80,13 +100,30 @@ impl Engine {
         &self.store
     }
 
+    pub fn caches(&self) -> &Arc<Caches> {
+        &self.caches
+    }
+
+    pub(crate) fn services(&self) -> &Services {
+        &self.services
+    }
+
+    pub(crate) fn seams(&self) -> Result<&Seams, Status> {
+        self.seams.get().ok_or_else(|| Status::failure(503, "ServiceUnavailable", "the API server is still starting"))
+    }
+
+    /// Refuses a grant of more rights than the user holds; before the seams are connected there is nobody to refuse.
+    pub(crate) fn authorizer(&self) -> Option<&dyn crate::seams::Authorizer> {
+        self.seams.get().map(|seams| &*seams.authorizer)
+    }
+
     /// The objects of a resource at this moment, from the watch cache. A clone is a few pointers.
-    pub fn table(&self, _resource: &Gvr) -> Option<cache::Table> {
-        None
+    pub fn table(&self, resource: &Gvr) -> Option<cache::Table> {
+        Some(self.caches.get(resource)?.table())
     }
 
     /// Answers an authorized request for a resource. Connect subresources never come here.
-    pub async fn dispatch(self: &Arc<Self>, _context: RequestContext) -> Result<Answer, Status> {
-        Err(Status::failure(501, "NotImplemented", "the engine is being laid"))
+    pub async fn dispatch(self: &Arc<Self>, context: RequestContext) -> Result<Answer, Status> {
+        verbs::dispatch(self, context).await
     }
 }

@@ -4,14 +4,25 @@
 //! [`engine::Engine::dispatch`] is the line between the two halves: in front of it are sockets, identities and
 //! permission; behind it are resources, verbs and storage.
 
+pub mod admission;
+pub mod causes;
 pub mod engine;
+pub mod output;
+mod pending;
 pub mod registry;
 pub mod request;
 pub mod resource;
 pub mod resources;
+mod reviews;
 pub mod seams;
+mod services;
+pub mod storage;
+mod subresources;
+pub(crate) mod tree;
+pub mod upkeep;
 pub mod user;
 pub mod verbs;
+pub mod watchcache;
 
 pub use engine::Engine;
 pub use registry::Registry;

@@ -38,8 +38,23 @@ pub struct Resource {
     pub buffered: bool,
     /// Answered at creation and never stored (reviews).
     pub review: Option<Review>,
+    /// `metadata.generation` counts changes of what is wanted.
+    pub generation: bool,
+    /// PUT makes an object that is not there.
+    pub create_on_update: bool,
+    /// PUT without a resourceVersion overwrites whatever is there.
+    pub unconditional_update: bool,
+    /// A deletion answers with the object that is gone, not with a Status.
+    pub returns_deleted: bool,
+    /// `spec.finalizers` holds it besides `metadata.finalizers` (namespaces).
+    pub finalized_by_spec: bool,
+    /// It is given addresses and ports (services).
+    pub allocates: bool,
+    pub name_rule: NameRule,
     pub hooks: Hooks,
 }
+
+pub use crate::pending::NameRule;
 
 /// A question that is asked by creating it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +71,40 @@ pub enum Review {
 const STORED_VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
 impl Resource {
+    /// A resource with nothing special about it. Its schema is named like `io.k8s.api.core.v1.Pod`.
+    pub fn new(gvr: Gvr, kind: &'static str, singular: &'static str, scope: Scope, schema: &'static str) -> Self {
+        let kind = Gvk { group: gvr.group.clone(), version: gvr.version.clone(), kind: kind.into() };
+        Self {
+            gvr,
+            kind,
+            singular: singular.into(),
+            short_names: Vec::new(),
+            categories: Vec::new(),
+            scope,
+            schema: schema.into(),
+            selectable_fields: &[],
+            columns: &[],
+            subresources: &[],
+            stored_as: None,
+            buffered: false,
+            review: None,
+            generation: false,
+            create_on_update: false,
+            unconditional_update: true,
+            returns_deleted: false,
+            finalized_by_spec: false,
+            allocates: false,
+            name_rule: NameRule::Subdomain,
+            hooks: Hooks::default(),
+        }
+    }
+
+    /// A resource that is only asked, never stored.
+    pub fn review(gvr: Gvr, kind: &'static str, singular: &'static str, schema: &'static str, review: Review) -> Self {
+        let scope = if review == Review::LocalSubjectAccess { Scope::Namespaced } else { Scope::Cluster };
+        Self { review: Some(review), ..Self::new(gvr, kind, singular, scope, schema) }
+    }
+
     /// The verbs that discovery shows.
     pub fn verbs(&self) -> &'static [&'static str] {
         if self.review.is_some() { &["create"] } else { STORED_VERBS }
@@ -82,6 +131,35 @@ pub struct Column {
     pub description: &'static str,
     /// The cell: from the object and the present time (for ages).
     pub cell: fn(&Value, jiff::Timestamp) -> Value,
+}
+
+impl Column {
+    /// A column of text that is always shown.
+    pub const fn text(
+        name: &'static str,
+        description: &'static str,
+        cell: fn(&Value, jiff::Timestamp) -> Value,
+    ) -> Self {
+        Self { name, kind: "string", format: "", priority: 0, description, cell }
+    }
+
+    pub const fn integer(
+        name: &'static str,
+        description: &'static str,
+        cell: fn(&Value, jiff::Timestamp) -> Value,
+    ) -> Self {
+        Self { kind: "integer", ..Self::text(name, description, cell) }
+    }
+
+    /// Shown with `-o wide` only.
+    pub const fn wide(self) -> Self {
+        Self { priority: 1, ..self }
+    }
+
+    /// The age of the object.
+    pub const fn age() -> Self {
+        Self::text("Age", "The time since this object was created.", crate::output::age::of)
+    }
 }
 
 impl Subresource {
@@ -126,6 +204,8 @@ pub struct HookContext<'a> {
     pub user: &'a User,
     pub now: jiff::Timestamp,
     pub dry_run: bool,
+    /// Empty for the object itself.
+    pub subresource: &'a str,
 }
 
 /// What only code can say about a resource. Every hook is optional; a hook that is absent does nothing.
@@ -140,8 +220,8 @@ pub struct Hooks {
     pub validate: Option<fn(&Value) -> Vec<Cause>>,
     /// Arguments: new, old.
     pub validate_update: Option<fn(&Value, &Value) -> Vec<Cause>>,
-    /// The period of a graceful deletion in seconds when the request names none; `None` deletes at once.
-    pub graceful_deletion: Option<fn(&Value) -> Option<i64>>,
+    /// The seconds of grace for the object, given those that the request asks for. Without the hook there is no grace.
+    pub graceful_deletion: Option<fn(&Value, Option<i64>) -> i64>,
     /// From the stored form, where [`Resource::stored_as`] is another version.
     pub from_stored: Option<fn(&mut Value)>,
     /// To the stored form.

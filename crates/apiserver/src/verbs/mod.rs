@@ -1,12 +1,51 @@
-//! What comes in through [`crate::Engine::dispatch`] and what goes out.
+//! What comes in through [`crate::Engine::dispatch`], what goes out, and which verb answers it.
+//!
+//! The way of a write, each stage in the file of its name:
+//! decode -> default -> admission (mutate) -> prepare -> validate -> admission (validate) -> commit.
+
+mod commit;
+mod create;
+mod decode;
+mod delete;
+mod get;
+mod list;
+mod managed;
+mod meta;
+mod options;
+mod params;
+mod patch;
+mod prepare;
+mod selection;
+mod update;
+mod validate;
+mod watch;
 
 use std::pin::Pin;
+use std::sync::Arc;
 
+use api::status::About;
+use api::{Key, Status};
 use bytes::Bytes;
 use futures::Stream;
 
-use crate::request::ResourceRequest;
+use crate::engine::Engine;
+use crate::output::Form;
+use crate::request::{ResourceRequest, Verb};
+use crate::resource::{Resource, Subresource};
+use crate::subresources;
 use crate::user::User;
+use crate::watchcache::WatchCache;
+
+pub(crate) use crate::output::json_of;
+pub(crate) use commit::{CommitError, encode, put};
+pub(crate) use decode::{decode_as, decode_review, named_schema};
+pub(crate) use managed::Writer;
+pub(crate) use meta::timestamp;
+pub use params::Params;
+pub(crate) use params::unescape;
+pub(crate) use patch::Patch;
+pub(crate) use {commit::Expect, create::create_object, delete::delete_object, update::Existing, update::replace};
+pub(crate) use {options::DeleteOptions, options::WriteOptions};
 
 /// A request for a resource, authenticated and authorized.
 #[derive(Clone, Debug)]
@@ -38,65 +77,114 @@ pub enum AnswerBody {
 
 pub type AnswerStream = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
 
-/// The query, decoded, in the order sent.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Params(pub Vec<(String, String)>);
+/// A request on its way: what it is about, and what it has gathered.
+pub(crate) struct Call {
+    pub engine: Arc<Engine>,
+    pub resource: Arc<Resource>,
+    /// Where its objects are stored; the resource itself, nearly always.
+    pub stored: Arc<Resource>,
+    pub cache: Arc<WatchCache>,
+    pub context: RequestContext,
+    pub form: Form,
+    pub warnings: Vec<String>,
+}
 
-impl Params {
-    /// Reads what follows the `?`.
-    pub fn parse(query: &str) -> Self {
-        let pairs = query.split('&').filter(|pair| !pair.is_empty());
-        Self(
-            pairs
-                .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-                .map(|(k, v)| (unescape(k), unescape(v)))
-                .collect(),
-        )
+impl Call {
+    /// The object of the request, for messages; the name from the path.
+    pub fn about(&self) -> About<'_> {
+        self.about_name(&self.context.info.name)
     }
 
-    /// The first value; a parameter that is present but empty counts as absent.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    pub fn about_name<'a>(&'a self, name: &'a str) -> About<'a> {
+        About { group: &self.resource.gvr.group, resource: &self.resource.gvr.resource, name }
     }
 
-    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    pub fn key(&self) -> Key {
+        self.key_of(&self.context.info.name)
     }
 
-    /// Upstream reads `1`, `true` and the like as true, and anything it does not know as false.
-    pub fn flag(&self, name: &str) -> bool {
-        self.get(name).is_some_and(|value| matches!(value, "1" | "t" | "T" | "true" | "TRUE" | "True"))
+    pub fn key_of(&self, name: &str) -> Key {
+        Key::new(&self.context.info.namespace, name)
+    }
+
+    pub fn now(&self) -> jiff::Timestamp {
+        self.engine.clock().now()
+    }
+
+    /// The subresource as in the path; empty for the object itself.
+    pub fn subresource(&self) -> &str {
+        &self.context.info.subresource
+    }
+
+    /// The objects of the caches at this moment are at least as new as every write acknowledged before.
+    pub async fn catch_up(&self) -> Result<(), Status> {
+        self.engine.caches().catch_up(&**self.engine.store()).await
+    }
+
+    /// JSON of one object in the form that was asked for.
+    pub fn answer(self, code: u16, json: Bytes) -> Result<Answer, Status> {
+        crate::output::object(self, code, json)
     }
 }
 
-pub(crate) fn unescape(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let hex = (first == b'%' && tail.len() >= 2).then(|| std::str::from_utf8(&tail[..2]).ok()).flatten();
-        match hex.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &tail[2..];
-            }
-            None => {
-                bytes.push(if first == b'+' { b' ' } else { first });
-                rest = tail;
-            }
+/// Answers an authorized request.
+pub(crate) async fn dispatch(engine: &Arc<Engine>, context: RequestContext) -> Result<Answer, Status> {
+    let info = &context.info;
+    let registry = engine.registry();
+    let resource = registry.find(&info.group, &info.version, &info.resource).ok_or_else(no_such_resource)?.clone();
+    if resource.review.is_some() {
+        return crate::reviews::answer(engine, resource, context).await;
+    }
+    let stored = registry.stored(&resource).clone();
+    let cache = engine.caches().get(&stored.gvr).ok_or_else(no_such_resource)?.clone();
+    if info.namespace.is_empty() && resource.is_namespaced() && !matches!(info.verb, Verb::List | Verb::Watch) {
+        return Err(no_such_resource());
+    }
+    let form = Form::negotiate(&context.accept)?.with_include(context.params.get("includeObject"))?;
+    let subresource = find_subresource(&resource, &info.subresource)?;
+    let call = Call { engine: engine.clone(), resource, stored, cache, context, form, warnings: Vec::new() };
+    match subresource {
+        Some(subresource) => dispatch_subresource(call, subresource).await,
+        None => match call.context.info.verb {
+            Verb::Get => get::get(call).await,
+            Verb::List => list::list(call).await,
+            Verb::Watch => watch::watch(call).await,
+            Verb::Create => create::create(call).await,
+            Verb::Update => update::update(call).await,
+            Verb::Patch => patch::patch(call).await,
+            Verb::Delete => delete::delete(call).await,
+            Verb::DeleteCollection => delete::delete_collection(call).await,
+        },
+    }
+}
+
+async fn dispatch_subresource(call: Call, subresource: Subresource) -> Result<Answer, Status> {
+    match (subresource, call.context.info.verb) {
+        (Subresource::Status | Subresource::EphemeralContainers, Verb::Get) => get::get(call).await,
+        (Subresource::Status | Subresource::EphemeralContainers | Subresource::Finalize, Verb::Update) => {
+            update::update(call).await
         }
+        (Subresource::Status | Subresource::EphemeralContainers, Verb::Patch) => patch::patch(call).await,
+        (Subresource::Scale { .. }, Verb::Get) => subresources::scale::get(call, subresource).await,
+        (Subresource::Scale { .. }, Verb::Update) => subresources::scale::update(call, subresource).await,
+        (Subresource::Scale { .. }, Verb::Patch) => subresources::scale::patch(call, subresource).await,
+        (Subresource::Binding, Verb::Create) => subresources::binding::create(call).await,
+        (Subresource::Eviction, Verb::Create) => subresources::eviction::create(call).await,
+        (Subresource::Token, Verb::Create) => subresources::token::create(call).await,
+        _ => Err(Status::method_not_allowed(call.about())),
     }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_query_is_decoded_and_keeps_its_order() {
-        let params = Params::parse("labelSelector=a%3Db%2Cc&watch=1&x=a+b&dryRun=All&empty=&pct=%zz");
-        assert_eq!(params.get("labelSelector"), Some("a=b,c"));
-        assert_eq!((params.flag("watch"), params.get("x"), params.get("empty")), (true, Some("a b"), None));
-        assert_eq!(params.get("pct"), Some("%zz"));
+fn find_subresource(resource: &Resource, path: &str) -> Result<Option<Subresource>, Status> {
+    if path.is_empty() {
+        return Ok(None);
     }
+    let found = resource.subresources.iter().find(|subresource| subresource.path() == path);
+    found.copied().map(Some).ok_or_else(no_such_resource)
+}
+
+pub(crate) fn no_such_resource() -> Status {
+    let mut status = Status::failure(404, "NotFound", "the server could not find the requested resource");
+    status.details = Some(Box::default());
+    status
 }

@@ -1,0 +1,92 @@
+//! Tables: the columns of a resource, and a row for each object.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{Include, partial_tree};
+use crate::resource::Column;
+use crate::tree;
+use crate::verbs::Call;
+
+const NAME_DESCRIPTION: &str = "Name must be unique within a namespace.";
+const CREATED_DESCRIPTION: &str = "The server's time when this object was created, in UTC.";
+
+/// Makes the rows of one answer.
+pub(crate) struct Rows {
+    columns: &'static [Column],
+    include: Include,
+    now: Timestamp,
+    /// A watch tells the columns once.
+    headed: bool,
+}
+
+impl Rows {
+    pub fn new(call: &Call, include: Include) -> Self {
+        Self { columns: call.resource.columns, include, now: call.now(), headed: false }
+    }
+
+    /// The Table up to its rows.
+    pub fn head(&self, meta: &Value) -> Vec<u8> {
+        let columns = self.definitions();
+        format!(
+            r#"{{"kind":"Table","apiVersion":"meta.k8s.io/v1","metadata":{meta},"columnDefinitions":{columns},"rows":["#
+        )
+        .into_bytes()
+    }
+
+    pub fn row(&self, json: &[u8]) -> Bytes {
+        let tree: Value = serde_json::from_slice(json).unwrap_or_default();
+        self.row_tree(&tree).to_string().into()
+    }
+
+    /// A Table of one object. Only the first one carries the columns.
+    pub fn table_of(&mut self, json: &[u8]) -> Bytes {
+        let tree: Value = serde_json::from_slice(json).unwrap_or_default();
+        self.table(&tree, vec![self.row_tree(&tree)])
+    }
+
+    /// A Table that says how far a watch has come.
+    pub fn bookmark_table(&mut self, bookmark: &Value) -> Bytes {
+        let row = json!({ "cells": [], "object": bookmark });
+        self.table(bookmark, vec![row])
+    }
+
+    fn table(&mut self, object: &Value, rows: Vec<Value>) -> Bytes {
+        let columns = if std::mem::replace(&mut self.headed, true) { Value::Null } else { self.definitions() };
+        let revision = tree::text(object, "metadata.resourceVersion");
+        json!({
+            "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": { "resourceVersion": revision },
+            "columnDefinitions": columns, "rows": rows,
+        })
+        .to_string()
+        .into()
+    }
+
+    fn row_tree(&self, tree: &Value) -> Value {
+        let mut cells = vec![Value::from(tree::text(tree, "metadata.name"))];
+        if self.columns.is_empty() {
+            cells.push(tree::text(tree, "metadata.creationTimestamp").into());
+        }
+        cells.extend(self.columns.iter().map(|column| (column.cell)(tree, self.now)));
+        match self.include {
+            Include::None => json!({ "cells": cells, "object": null }),
+            Include::Metadata => json!({ "cells": cells, "object": partial_tree(tree) }),
+            Include::Object => json!({ "cells": cells, "object": tree }),
+        }
+    }
+
+    fn definitions(&self) -> Value {
+        let mut all = vec![definition("Name", "string", "name", NAME_DESCRIPTION, 0)];
+        if self.columns.is_empty() {
+            all.push(definition("Created At", "date", "", CREATED_DESCRIPTION, 0));
+        }
+        let own = self.columns.iter().map(|c| definition(c.name, c.kind, c.format, c.description, c.priority));
+        all.extend(own);
+        all.into()
+    }
+}
+
+fn definition(name: &str, kind: &str, format: &str, description: &str, priority: i32) -> Value {
+    json!({ "name": name, "type": kind, "format": format, "description": description, "priority": priority })
+}

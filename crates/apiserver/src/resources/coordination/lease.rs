@@ -1,0 +1,38 @@
+//! Lease: a heartbeat, or a lock that runs out.
+
+use api::Gvr;
+use serde_json::Value;
+
+use crate::causes::invalid_value;
+use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::tree;
+
+pub fn resource() -> Resource {
+    let gvr = Gvr::new("coordination.k8s.io", "v1", "leases");
+    Resource {
+        buffered: true,
+        create_on_update: true,
+        unconditional_update: false,
+        columns: const {
+            &[
+                Column::text("Holder", "The identity of the holder of the lease.", |lease, _| {
+                    tree::text(lease, "spec.holderIdentity").into()
+                }),
+                Column::age(),
+            ]
+        },
+        hooks: Hooks { validate: Some(validate), ..Hooks::default() },
+        ..Resource::new(gvr, "Lease", "lease", Scope::Namespaced, "io.k8s.api.coordination.v1.Lease")
+    }
+}
+
+fn validate(lease: &Value) -> Vec<api::status::Cause> {
+    let mut causes = Vec::new();
+    if let Some(secs) = tree::int(lease, "spec.leaseDurationSeconds").filter(|secs| *secs <= 0) {
+        causes.push(invalid_value("spec.leaseDurationSeconds", &secs.into(), "must be greater than 0"));
+    }
+    if let Some(count) = tree::int(lease, "spec.leaseTransitions").filter(|count| *count < 0) {
+        causes.push(invalid_value("spec.leaseTransitions", &count.into(), "must be greater than or equal to 0"));
+    }
+    causes
+}

@@ -1,0 +1,122 @@
+//! Event (core): what happened to an object. The storage of both Event groups.
+
+use api::Gvr;
+use serde_json::{Map, Value};
+
+use crate::output::age;
+use crate::resource::{Column, Resource, Scope};
+use crate::tree;
+
+pub const GVR: Gvr = Gvr::new("", "v1", "events");
+
+pub const SELECTABLE: &[&str] = &[
+    "involvedObject.kind",
+    "involvedObject.namespace",
+    "involvedObject.name",
+    "involvedObject.uid",
+    "involvedObject.apiVersion",
+    "involvedObject.resourceVersion",
+    "involvedObject.fieldPath",
+    "reason",
+    "reportingComponent",
+    "source",
+    "type",
+];
+
+pub fn resource() -> Resource {
+    Resource {
+        short_names: vec!["ev".into()],
+        buffered: true,
+        create_on_update: true,
+        selectable_fields: SELECTABLE,
+        columns: COLUMNS,
+        ..Resource::new(GVR, "Event", "event", Scope::Namespaced, "io.k8s.api.core.v1.Event")
+    }
+}
+
+/// For both groups: the names of the fields differ.
+fn either<'a>(event: &'a Value, core: &str, other: &str) -> &'a str {
+    let text = tree::text(event, core);
+    if text.is_empty() { tree::text(event, other) } else { text }
+}
+
+pub const COLUMNS: &[Column] = &[
+    Column::text("Last Seen", "The time at which the most recent occurrence was recorded.", |event, now| {
+        last(event, now).into()
+    }),
+    Column::text("Type", "Normal or Warning.", |event, _| tree::text(event, "type").into()),
+    Column::text("Reason", "Why, in a word.", |event, _| tree::text(event, "reason").into()),
+    Column::text("Object", "The object that this event is about.", |event, _| object(event).into()),
+    Column::text("Subobject", "The part of the object.", |event, _| {
+        either(event, "involvedObject.fieldPath", "regarding.fieldPath").into()
+    })
+    .wide(),
+    Column::text("Source", "The component reporting this event.", |event, _| source(event).into()).wide(),
+    Column::text("Message", "What happened.", |event, _| either(event, "message", "note").trim().into()),
+    Column::text("First Seen", "The time at which the event was first recorded.", |event, now| {
+        first(event, now).into()
+    })
+    .wide(),
+    Column::text("Count", "The number of times this event has occurred.", |event, _| count(event).into()).wide(),
+    Column::text("Name", "The name of the event.", |event, _| tree::text(event, "metadata.name").into()).wide(),
+];
+
+fn object(event: &Value) -> String {
+    let kind = either(event, "involvedObject.kind", "regarding.kind").to_lowercase();
+    let name = either(event, "involvedObject.name", "regarding.name");
+    if name.is_empty() { kind } else { format!("{kind}/{name}") }
+}
+
+fn source(event: &Value) -> String {
+    let component = either(event, "source.component", "deprecatedSource.component");
+    let component =
+        if component.is_empty() { either(event, "reportingComponent", "reportingController") } else { component };
+    let host = either(event, "source.host", "deprecatedSource.host");
+    if host.is_empty() { component.to_owned() } else { format!("{component}, {host}") }
+}
+
+fn count(event: &Value) -> i64 {
+    let series = tree::int(event, "series.count");
+    series.or_else(|| tree::int(event, "count")).or_else(|| tree::int(event, "deprecatedCount")).unwrap_or(1).max(1)
+}
+
+fn first(event: &Value, now: jiff::Timestamp) -> String {
+    let time = either(event, "firstTimestamp", "deprecatedFirstTimestamp");
+    age::since(if time.is_empty() { tree::text(event, "eventTime") } else { time }, now)
+}
+
+fn last(event: &Value, now: jiff::Timestamp) -> String {
+    let series = tree::text(event, "series.lastObservedTime");
+    let time = either(event, "lastTimestamp", "deprecatedLastTimestamp");
+    let time = if series.is_empty() { time } else { series };
+    if time.is_empty() { first(event, now) } else { age::since(time, now) }
+}
+
+/// The names of the same fields in the core group and in events.k8s.io.
+const RENAMED: &[(&str, &str)] = &[
+    ("involvedObject", "regarding"),
+    ("message", "note"),
+    ("source", "deprecatedSource"),
+    ("firstTimestamp", "deprecatedFirstTimestamp"),
+    ("lastTimestamp", "deprecatedLastTimestamp"),
+    ("count", "deprecatedCount"),
+    ("reportingComponent", "reportingController"),
+];
+
+fn rename(event: &mut Value, api_version: &str, new_name: impl Fn(&str) -> Option<&'static str>) {
+    let Some(fields) = event.as_object_mut() else { return };
+    let renamed: Map<String, Value> = std::mem::take(fields)
+        .into_iter()
+        .map(|(name, value)| (new_name(&name).map_or(name, str::to_owned), value))
+        .collect();
+    *fields = renamed;
+    fields.insert("apiVersion".to_owned(), api_version.into());
+}
+
+pub fn to_events_group(event: &mut Value) {
+    rename(event, "events.k8s.io/v1", |name| RENAMED.iter().find(|(core, _)| *core == name).map(|(_, other)| *other));
+}
+
+pub fn to_core(event: &mut Value) {
+    rename(event, "v1", |name| RENAMED.iter().find(|(_, other)| *other == name).map(|(core, _)| *core));
+}

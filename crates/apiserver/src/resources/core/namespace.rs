@@ -1,0 +1,58 @@
+//! Namespace: a room for names. Its controller empties it before it goes.
+
+use api::Gvr;
+use serde_json::{Value, json};
+
+use crate::resource::{Column, HookContext, Hooks, NameRule, Resource, Scope, Subresource};
+use crate::tree;
+
+const NAME_LABEL: &str = "kubernetes.io/metadata.name";
+
+pub fn resource() -> Resource {
+    let gvr = Gvr::new("", "v1", "namespaces");
+    Resource {
+        short_names: vec!["ns".into()],
+        selectable_fields: &["status.phase"],
+        subresources: &[Subresource::Finalize, Subresource::Status],
+        finalized_by_spec: true,
+        name_rule: NameRule::Label,
+        columns: const {
+            &[
+                Column::text("Status", "The status of the namespace", |object, _| {
+                    tree::text(object, "status.phase").into()
+                }),
+                Column::age(),
+            ]
+        },
+        hooks: Hooks {
+            default: Some(default),
+            prepare_create: Some(prepare_create),
+            prepare_update: Some(prepare_update),
+            ..Hooks::default()
+        },
+        ..Resource::new(gvr, "Namespace", "namespace", Scope::Cluster, "io.k8s.api.core.v1.Namespace")
+    }
+}
+
+fn default(namespace: &mut Value) {
+    let name = tree::text(namespace, "metadata.name").to_owned();
+    if !name.is_empty() {
+        tree::map_mut(namespace, "metadata.labels").insert(NAME_LABEL.to_owned(), name.into());
+    }
+}
+
+fn prepare_create(namespace: &mut Value, _: &HookContext<'_>) {
+    default(namespace);
+    let finalizers = tree::list_mut(namespace, "spec.finalizers");
+    if !finalizers.iter().any(|name| name == "kubernetes") {
+        finalizers.push("kubernetes".into());
+    }
+    tree::set(namespace, "status", json!({ "phase": "Active" }));
+}
+
+/// Only the finalize subresource removes the namespace's own finalizers.
+fn prepare_update(new: &mut Value, old: &Value, context: &HookContext<'_>) {
+    if context.subresource.is_empty() {
+        tree::copy(new, old, "spec.finalizers");
+    }
+}

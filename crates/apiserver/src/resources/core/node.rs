@@ -1,0 +1,107 @@
+//! Node: a machine that runs pods.
+
+use api::Gvr;
+use api::status::Cause;
+use serde_json::{Value, json};
+
+use crate::causes::forbidden;
+use crate::resource::{Column, HookContext, Hooks, Resource, Scope, Subresource};
+use crate::tree;
+
+const ROLE_PREFIX: &str = "node-role.kubernetes.io/";
+const ROLE_LABEL: &str = "kubernetes.io/role";
+const NOT_READY: &str = "node.kubernetes.io/not-ready";
+
+pub fn resource() -> Resource {
+    Resource {
+        short_names: vec!["no".into()],
+        selectable_fields: &["spec.unschedulable"],
+        subresources: &[Subresource::Connect("proxy"), Subresource::Status],
+        columns: COLUMNS,
+        hooks: Hooks {
+            prepare_create: Some(prepare_create),
+            validate_update: Some(validate_update),
+            ..Hooks::default()
+        },
+        ..Resource::new(Gvr::new("", "v1", "nodes"), "Node", "node", Scope::Cluster, "io.k8s.api.core.v1.Node")
+    }
+}
+
+const COLUMNS: &[Column] = &[
+    Column::text("Status", "The status of the node", |node, _| status(node).into()),
+    Column::text("Roles", "The roles of the node", |node, _| roles(node).into()),
+    Column::age(),
+    Column::text("Version", "Kubelet Version reported by the node.", |node, _| {
+        tree::text(node, "status.nodeInfo.kubeletVersion").into()
+    }),
+    Column::text("Internal-IP", "List of addresses reachable to the node.", |node, _| {
+        address(node, "InternalIP").into()
+    })
+    .wide(),
+    Column::text("External-IP", "List of addresses reachable to the node.", |node, _| {
+        address(node, "ExternalIP").into()
+    })
+    .wide(),
+    Column::text("OS-Image", "OS Image reported by the node.", |node, _| info(node, "osImage").into()).wide(),
+    Column::text("Kernel-Version", "Kernel Version reported by the node.", |node, _| {
+        info(node, "kernelVersion").into()
+    })
+    .wide(),
+    Column::text("Container-Runtime", "ContainerRuntime Version reported by the node.", |node, _| {
+        info(node, "containerRuntimeVersion").into()
+    })
+    .wide(),
+];
+
+fn info(node: &Value, field: &str) -> String {
+    let value = tree::text(node, &format!("status.nodeInfo.{field}"));
+    if value.is_empty() { "<unknown>".to_owned() } else { value.to_owned() }
+}
+
+fn status(node: &Value) -> String {
+    let ready = tree::list(node, "status.conditions").iter().find(|condition| tree::text(condition, "type") == "Ready");
+    let mut text = match ready.map(|condition| tree::text(condition, "status")) {
+        Some("True") => "Ready".to_owned(),
+        Some(_) => "NotReady".to_owned(),
+        None => "Unknown".to_owned(),
+    };
+    if tree::flag(node, "spec.unschedulable") {
+        text.push_str(",SchedulingDisabled");
+    }
+    text
+}
+
+fn roles(node: &Value) -> String {
+    let labels = tree::at(node, "metadata.labels").and_then(Value::as_object).into_iter().flatten();
+    let role = |(key, value): (&String, &Value)| match key.strip_prefix(ROLE_PREFIX) {
+        Some(role) if !role.is_empty() => Some(role.to_owned()),
+        _ => value.as_str().filter(|role| key == ROLE_LABEL && !role.is_empty()).map(str::to_owned),
+    };
+    let mut roles: Vec<String> = labels.filter_map(role).collect();
+    roles.sort();
+    roles.dedup();
+    if roles.is_empty() { "<none>".to_owned() } else { roles.join(",") }
+}
+
+fn address(node: &Value, kind: &str) -> String {
+    let found = tree::list(node, "status.addresses").iter().find(|address| tree::text(address, "type") == kind);
+    found.map_or("<none>", |address| tree::text(address, "address")).to_owned()
+}
+
+/// A node is not ready until its kubelet says so (upstream's TaintNodesByCondition).
+fn prepare_create(node: &mut Value, _: &HookContext<'_>) {
+    let taints = tree::list_mut(node, "spec.taints");
+    if !taints.iter().any(|taint| tree::text(taint, "key") == NOT_READY) {
+        taints.push(json!({ "key": NOT_READY, "effect": "NoSchedule" }));
+    }
+}
+
+fn validate_update(new: &Value, old: &Value) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    for field in ["spec.podCIDR", "spec.podCIDRs", "spec.providerID"] {
+        if tree::is_set(old, field) && tree::at(new, field) != tree::at(old, field) {
+            causes.push(forbidden(field, "node updates may not change it except from \"\" to valid"));
+        }
+    }
+    causes
+}

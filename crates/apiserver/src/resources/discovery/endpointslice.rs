@@ -1,0 +1,75 @@
+//! EndpointSlice: a part of the addresses behind a Service.
+
+use api::Gvr;
+use api::status::Cause;
+use serde_json::Value;
+
+use crate::causes::{invalid_value, required};
+use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::tree;
+
+const SHOWN_MAX: usize = 3;
+
+pub fn resource() -> Resource {
+    let gvr = Gvr::new("discovery.k8s.io", "v1", "endpointslices");
+    Resource {
+        generation: true,
+        columns: const {
+            &[
+                Column::text("AddressType", "The type of address of each endpoint.", |slice, _| {
+                    tree::text(slice, "addressType").into()
+                }),
+                Column::text("Ports", "The ports of each endpoint.", |slice, _| ports(slice).into()),
+                Column::text("Endpoints", "The addresses of the endpoints.", |slice, _| endpoints(slice).into()),
+                Column::age(),
+            ]
+        },
+        hooks: Hooks { validate: Some(validate), validate_update: Some(validate_update), ..Hooks::default() },
+        ..Resource::new(
+            gvr,
+            "EndpointSlice",
+            "endpointslice",
+            Scope::Namespaced,
+            "io.k8s.api.discovery.v1.EndpointSlice",
+        )
+    }
+}
+
+fn shorten(all: &[String], none: &str) -> String {
+    match all.len() {
+        0 => none.to_owned(),
+        count if count > SHOWN_MAX => format!("{} + {} more...", all[..SHOWN_MAX].join(","), count - SHOWN_MAX),
+        _ => all.join(","),
+    }
+}
+
+fn ports(slice: &Value) -> String {
+    let port = |port: &Value| tree::int(port, "port").map_or_else(|| "*".to_owned(), |number| number.to_string());
+    shorten(&tree::list(slice, "ports").iter().map(port).collect::<Vec<_>>(), "<unset>")
+}
+
+fn endpoints(slice: &Value) -> String {
+    let all = tree::list(slice, "endpoints").iter().flat_map(|endpoint| tree::texts(endpoint, "addresses"));
+    shorten(&all.map(str::to_owned).collect::<Vec<_>>(), "<unset>")
+}
+
+fn validate(slice: &Value) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    if tree::text(slice, "addressType").is_empty() {
+        causes.push(required("addressType", ""));
+    }
+    for (i, endpoint) in tree::list(slice, "endpoints").iter().enumerate() {
+        if tree::list(endpoint, "addresses").is_empty() {
+            let why = "must contain at least 1 address";
+            causes.push(required(&format!("endpoints[{i}].addresses"), why));
+        }
+    }
+    causes
+}
+
+fn validate_update(new: &Value, old: &Value) -> Vec<Cause> {
+    if new.get("addressType") == old.get("addressType") {
+        return Vec::new();
+    }
+    vec![invalid_value("addressType", &new["addressType"], "field is immutable")]
+}

@@ -1,0 +1,33 @@
+//! Event (events.k8s.io): the newer form; stored as the core one.
+
+use api::Gvr;
+
+use crate::resource::{Hooks, Resource, Scope};
+use crate::resources::core::event;
+
+pub fn resource() -> Resource {
+    let gvr = Gvr::new("events.k8s.io", "v1", "events");
+    Resource {
+        short_names: vec!["ev".into()],
+        buffered: true,
+        create_on_update: true,
+        // In the order of the core resource, whose index it uses.
+        selectable_fields: &[
+            "regarding.kind",
+            "regarding.namespace",
+            "regarding.name",
+            "regarding.uid",
+            "regarding.apiVersion",
+            "regarding.resourceVersion",
+            "regarding.fieldPath",
+            "reason",
+            "reportingController",
+            "deprecatedSource",
+            "type",
+        ],
+        columns: event::COLUMNS,
+        stored_as: Some(event::GVR),
+        hooks: Hooks { from_stored: Some(event::to_events_group), to_stored: Some(event::to_core), ..Hooks::default() },
+        ..Resource::new(gvr, "Event", "event", Scope::Namespaced, "io.k8s.api.events.v1.Event")
+    }
+}

@@ -1,0 +1,3 @@
+//! events.k8s.io: the newer Event.
+
+pub mod event;

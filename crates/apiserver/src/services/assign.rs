@@ -1,0 +1,219 @@
+//! What one Service gets: cluster IP, families, node ports. Texts are upstream's.
+
+use std::net::Ipv4Addr;
+
+use api::status::Cause;
+use serde_json::{Value, json};
+use stdx::Rng;
+
+use super::{Refused, Reservation, State};
+use crate::tree;
+
+/// The addresses that a service holds.
+pub(super) fn ips_of(service: &Value) -> Vec<u32> {
+    let listed = tree::texts(service, "spec.clusterIPs");
+    let all = if listed.is_empty() { vec![tree::text(service, "spec.clusterIP")] } else { listed };
+    all.into_iter().filter_map(|ip| ip.parse::<Ipv4Addr>().ok()).map(u32::from).collect()
+}
+
+/// The node ports that a service holds.
+pub(super) fn ports_of(service: &Value) -> Vec<u32> {
+    let ports = tree::list(service, "spec.ports").iter().filter_map(|port| tree::int(port, "nodePort"));
+    let health = tree::int(service, "spec.healthCheckNodePort");
+    let all = ports.chain(health).filter_map(|port| u32::try_from(port).ok()).filter(|port| *port > 0);
+    let mut all: Vec<u32> = all.collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+fn has_cluster_ip(service: &Value) -> bool {
+    tree::text(service, "spec.type") != "ExternalName"
+}
+
+fn has_node_ports(service: &Value) -> bool {
+    match tree::text(service, "spec.type") {
+        "NodePort" => true,
+        "LoadBalancer" => {
+            tree::at(service, "spec.allocateLoadBalancerNodePorts").and_then(Value::as_bool) != Some(false)
+        }
+        _ => false,
+    }
+}
+
+pub(super) fn assign(
+    state: &mut State,
+    rng: &Rng,
+    service: &mut Value,
+    old: Option<&Value>,
+    reservation: &mut Reservation,
+) -> Vec<Cause> {
+    if let Some(old) = old {
+        carry(service, old);
+    }
+    let causes = match has_cluster_ip(service) {
+        true => assign_ip(state, rng, service, old, reservation),
+        false => Vec::new(),
+    };
+    if !causes.is_empty() {
+        return causes;
+    }
+    assign_ports(state, rng, service, old, reservation)
+}
+
+/// An update that says nothing about addresses and ports keeps them.
+fn carry(service: &mut Value, old: &Value) {
+    if has_cluster_ip(service) && has_cluster_ip(old) {
+        for field in ["spec.clusterIP", "spec.clusterIPs", "spec.ipFamilies", "spec.ipFamilyPolicy"] {
+            if !tree::is_set(service, field) {
+                tree::copy(service, old, field);
+            }
+        }
+    }
+    if !has_cluster_ip(service) {
+        for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
+            tree::remove(service, &format!("spec.{field}"));
+        }
+    }
+    let ports = tree::list(service, "spec.ports").len();
+    for i in 0..ports {
+        let port = &tree::list(service, "spec.ports")[i];
+        let node_port = tree::int(port, "nodePort").unwrap_or_default();
+        if has_node_ports(service) && node_port == 0 && has_node_ports(old) {
+            let same = |other: &&Value| ["port", "protocol"].iter().all(|field| other.get(field) == port.get(field));
+            let kept = tree::list(old, "spec.ports").iter().find(same).and_then(|other| tree::int(other, "nodePort"));
+            if let Some(kept) = kept {
+                tree::set(&mut tree::list_mut(service, "spec.ports")[i], "nodePort", kept);
+            }
+        } else if !has_node_ports(service) && tree::text(service, "spec.type") != "LoadBalancer" && node_port != 0 {
+            // A service that becomes internal gives up the ports that it was given.
+            let given = ports_of(old).contains(&u32::try_from(node_port).unwrap_or_default());
+            if given {
+                tree::remove(&mut tree::list_mut(service, "spec.ports")[i], "nodePort");
+            }
+        }
+    }
+}
+
+fn assign_ip(
+    state: &mut State,
+    rng: &Rng,
+    service: &mut Value,
+    old: Option<&Value>,
+    reservation: &mut Reservation,
+) -> Vec<Cause> {
+    if tree::text(service, "spec.ipFamilyPolicy") == "RequireDualStack" {
+        let why = "this cluster is not configured for dual-stack services";
+        return vec![cause("spec.ipFamilyPolicy", "\"RequireDualStack\"", why)];
+    }
+    tree::set_default(service, "spec.ipFamilies", json!(["IPv4"]));
+    tree::set_default(service, "spec.ipFamilyPolicy", "SingleStack");
+    let listed = tree::texts(service, "spec.clusterIPs").first().copied().unwrap_or_default();
+    let single = tree::text(service, "spec.clusterIP");
+    let asked = if single.is_empty() { listed } else { single }.to_owned();
+    if asked == "None" {
+        tree::set(service, "spec.clusterIP", "None");
+        tree::set(service, "spec.clusterIPs", json!(["None"]));
+        return Vec::new();
+    }
+    let held = old.map(ips_of).unwrap_or_default();
+    let ip = if asked.is_empty() {
+        match state.ips.choose(rng) {
+            Ok(ip) => ip,
+            Err(_) => return vec![cause("spec.clusterIPs", "[]", "failed to allocate a serviceIP: range is full")],
+        }
+    } else {
+        let Ok(ip) = asked.parse::<Ipv4Addr>().map(u32::from) else { return Vec::new() };
+        if held.contains(&ip) {
+            tree::set(service, "spec.clusterIPs", json!([asked]));
+            return Vec::new();
+        }
+        match state.ips.take(ip) {
+            Ok(()) => ip,
+            Err(refused) => return vec![refused_ip(&asked, refused)],
+        }
+    };
+    reservation.ips.push(ip);
+    let text = Ipv4Addr::from(ip).to_string();
+    tree::set(service, "spec.clusterIP", text.as_str());
+    tree::set(service, "spec.clusterIPs", json!([text]));
+    Vec::new()
+}
+
+fn refused_ip(ip: &str, refused: Refused) -> Cause {
+    let why = match refused {
+        Refused::OutOfRange => {
+            format!("failed to allocate IP {ip}: the provided network does not match the current range")
+        }
+        Refused::Taken | Refused::Full => format!("failed to allocate IP {ip}: provided IP is already allocated"),
+    };
+    cause("spec.clusterIPs", &format!("[{ip:?}]"), &why)
+}
+
+fn assign_ports(
+    state: &mut State,
+    rng: &Rng,
+    service: &mut Value,
+    old: Option<&Value>,
+    reservation: &mut Reservation,
+) -> Vec<Cause> {
+    if !has_node_ports(service) {
+        return Vec::new();
+    }
+    let held = old.map(ports_of).unwrap_or_default();
+    let mut mine: Vec<u32> = Vec::new();
+    // Explicit ports first, so that none of them is chosen for another.
+    for i in 0..tree::list(service, "spec.ports").len() {
+        let asked = tree::int(&tree::list(service, "spec.ports")[i], "nodePort").unwrap_or_default();
+        let Some(port) = u32::try_from(asked).ok().filter(|port| *port > 0) else { continue };
+        if held.contains(&port) || mine.contains(&port) {
+            continue;
+        }
+        if let Err(refused) = state.ports.take(port) {
+            return vec![refused_port(i, port, refused, state.ports.bounds())];
+        }
+        reservation.ports.push(port);
+        mine.push(port);
+    }
+    for i in 0..tree::list(service, "spec.ports").len() {
+        let ports = tree::list_mut(service, "spec.ports");
+        if tree::int(&ports[i], "nodePort").unwrap_or_default() != 0 {
+            continue;
+        }
+        // The same port over TCP and UDP shares a node port.
+        let number = ports[i].get("port").cloned();
+        let shared = ports.iter().find(|other| other.get("port") == number.as_ref() && tree::is_set(other, "nodePort"));
+        if let Some(shared) = shared.and_then(|other| other.get("nodePort").cloned()) {
+            tree::set(&mut ports[i], "nodePort", shared);
+            continue;
+        }
+        let Ok(chosen) = state.ports.choose(rng) else {
+            return vec![cause(
+                &format!("spec.ports[{i}].nodePort"),
+                "0",
+                "failed to allocate a nodePort: range is full",
+            )];
+        };
+        reservation.ports.push(chosen);
+        tree::set(&mut ports[i], "nodePort", chosen);
+    }
+    Vec::new()
+}
+
+fn refused_port(i: usize, port: u32, refused: Refused, (first, last): (u32, u32)) -> Cause {
+    let why = match refused {
+        Refused::OutOfRange => {
+            format!("provided port is not in the valid range. The range of valid ports is {first}-{last}")
+        }
+        Refused::Taken | Refused::Full => "provided port is already allocated".to_owned(),
+    };
+    cause(&format!("spec.ports[{i}].nodePort"), &port.to_string(), &why)
+}
+
+fn cause(field: &str, shown: &str, why: &str) -> Cause {
+    Cause {
+        reason: "FieldValueInvalid".to_owned(),
+        message: format!("Invalid value: {shown}: {why}"),
+        field: field.to_owned(),
+    }
+}

@@ -1,0 +1,148 @@
+//! How objects lie in the store: their keys, and their bytes without a resourceVersion.
+//!
+//! Stored bytes begin `{"apiVersion":..,"kind":..,"metadata":{`, so that the revision, which only the store knows, is
+//! put behind them with one copy. The pair [`encode`] / [`with_revision`] is the only way in and out.
+
+use api::{Gvr, Key, Revision};
+use bytes::Bytes;
+use serde_json::Value;
+use store::StoreKey;
+
+/// Every key of ours is at or after `START` and before `END`.
+pub const START: &[u8] = b"/registry/";
+pub const END: &[u8] = b"/registry0";
+
+const METADATA: &[u8] = b"\"metadata\":{";
+
+/// `/registry/<group>/<plural>/`; the core group is called `core`.
+pub fn prefix(resource: &Gvr) -> Vec<u8> {
+    let group = if resource.group.is_empty() { "core" } else { &resource.group };
+    format!("/registry/{group}/{}/", resource.resource).into_bytes()
+}
+
+pub fn key(resource: &Gvr, object: &Key) -> StoreKey {
+    let mut key = prefix(resource);
+    if !object.namespace.is_empty() {
+        key.extend_from_slice(object.namespace.as_bytes());
+        key.push(b'/');
+    }
+    key.extend_from_slice(object.name.as_bytes());
+    key.into()
+}
+
+/// Splits a stored key into the prefix of its resource and its object's place.
+pub fn split_key(key: &[u8]) -> Option<(&[u8], Key)> {
+    let rest = key.strip_prefix(START)?;
+    let mut slashes = rest.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+    let end = START.len() + slashes.nth(1)? + 1;
+    let path = std::str::from_utf8(&key[end..]).ok()?;
+    let object = path.split_once('/').map_or_else(|| Key::cluster(path), |(namespace, name)| Key::new(namespace, name));
+    Some((&key[..end], object))
+}
+
+/// The bytes that are stored: apiVersion, kind and metadata first, no resourceVersion.
+pub fn encode(tree: &Value) -> Bytes {
+    let mut out = Vec::with_capacity(1024);
+    let mut separator = b'{';
+    for name in ["apiVersion", "kind", "metadata"] {
+        if let Some(value) = tree.get(name) {
+            out.push(separator);
+            separator = b',';
+            write(&mut out, name, value);
+        }
+    }
+    for (name, value) in tree.as_object().into_iter().flatten() {
+        if !matches!(name.as_str(), "apiVersion" | "kind" | "metadata") {
+            out.push(separator);
+            separator = b',';
+            write(&mut out, name, value);
+        }
+    }
+    if separator == b'{' {
+        out.push(b'{');
+    }
+    out.push(b'}');
+    out.into()
+}
+
+fn write(out: &mut Vec<u8>, name: &str, value: &Value) {
+    out.push(b'"');
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+    if name == "metadata"
+        && let Some(meta) = value.as_object().filter(|meta| meta.contains_key("resourceVersion"))
+    {
+        let mut meta = meta.clone();
+        meta.remove("resourceVersion");
+        append(out, &Value::Object(meta));
+        return;
+    }
+    append(out, value);
+}
+
+fn append(out: &mut Vec<u8>, value: &Value) {
+    serde_json::to_writer(out, value).expect("invariant: a tree always encodes into memory");
+}
+
+/// The bytes that clients see: the stored ones with the revision put into the metadata.
+pub fn with_revision(stored: &[u8], revision: Revision) -> Bytes {
+    let Some(at) = metadata_at(stored) else { return Bytes::copy_from_slice(stored) };
+    let mut rest = &stored[at..];
+    // Bytes that already carry a revision (an object of a cache) get the new one in its place.
+    if let Some(old) = rest.strip_prefix(b"\"resourceVersion\":\"") {
+        let end = old.iter().position(|byte| *byte == b'"').map_or(old.len(), |quote| quote + 1);
+        rest = old[end..].strip_prefix(b",").unwrap_or(&old[end..]);
+    }
+    let revision = revision.to_string();
+    let mut out = Vec::with_capacity(stored.len() + revision.len() + 24);
+    out.extend_from_slice(&stored[..at]);
+    out.extend_from_slice(b"\"resourceVersion\":\"");
+    out.extend_from_slice(revision.as_bytes());
+    out.push(b'"');
+    if rest.first() != Some(&b'}') {
+        out.push(b',');
+    }
+    out.extend_from_slice(rest);
+    out.into()
+}
+
+/// The object as an item of a list: upstream leaves apiVersion and kind to the list.
+pub fn list_item(json: &Bytes) -> Option<Bytes> {
+    metadata_at(json).map(|at| json.slice(at - METADATA.len()..))
+}
+
+/// Where the metadata's first field begins. Only apiVersion and kind can come before it.
+fn metadata_at(bytes: &[u8]) -> Option<usize> {
+    let head = &bytes[..bytes.len().min(512)];
+    head.windows(METADATA.len()).position(|window| window == METADATA).map(|at| at + METADATA.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_revision_is_put_in_and_replaced() {
+        let tree = json!({"data": {"a": "1"}, "kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "c", "resourceVersion": "3"}});
+        let stored = encode(&tree);
+        assert_eq!(stored, r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"},"data":{"a":"1"}}"#);
+        let seven = with_revision(&stored, Revision(7));
+        assert_eq!(
+            seven,
+            r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"resourceVersion":"7","name":"c"},"data":{"a":"1"}}"#
+        );
+        assert_eq!(with_revision(&seven, Revision(8)), with_revision(&stored, Revision(8)));
+        assert_eq!(list_item(&stored).unwrap(), r#""metadata":{"name":"c"},"data":{"a":"1"}}"#);
+    }
+
+    #[test]
+    fn keys_are_taken_apart_as_they_were_made() {
+        let pods = Gvr::new("", "v1", "pods");
+        let pod = key(&pods, &Key::new("n", "a"));
+        assert_eq!(&*pod, b"/registry/core/pods/n/a");
+        assert_eq!(split_key(&pod), Some((&b"/registry/core/pods/"[..], Key::new("n", "a"))));
+        let nodes = Gvr::new("", "v1", "nodes");
+        assert_eq!(split_key(&key(&nodes, &Key::cluster("n1"))).unwrap().1, Key::cluster("n1"));
+    }
+}

@@ -1,0 +1,6 @@
+//! Paths under an object that are more than a part of it. One file each.
+
+pub(crate) mod binding;
+pub(crate) mod eviction;
+pub(crate) mod scale;
+pub(crate) mod token;

@@ -1,0 +1,76 @@
+//! POST: a new object.
+
+use api::Status;
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::commit::{self, CommitError, Expect};
+use super::{Answer, Call, WriteOptions, decode, managed, meta, prepare, validate};
+use crate::admission::{self, Attributes, Operation};
+use crate::tree;
+
+/// How often a generated name is tried again when it is taken.
+const NAME_ATTEMPTS_MAX: usize = 8;
+
+pub(super) async fn create(mut call: Call) -> Result<Answer, Status> {
+    if !call.context.info.name.is_empty() {
+        return Err(Status::method_not_allowed(call.about()));
+    }
+    let options = WriteOptions::read(&call, "CreateOptions")?;
+    let mut object = decode::body(&mut call, &options)?;
+    meta::place(&call, &mut object)?;
+    let json = create_object(&mut call, object, &options, managed::Writer::Update).await?;
+    call.answer(201, json)
+}
+
+/// Admits, fills in, checks and stores a decoded object with defaults. Returns it as clients see it.
+pub(crate) async fn create_object(
+    call: &mut Call,
+    mut object: Value,
+    options: &WriteOptions,
+    writer: managed::Writer<'_>,
+) -> Result<Bytes, Status> {
+    if !tree::text(&object, "metadata.resourceVersion").is_empty() {
+        let message = "resourceVersion should not be set on objects to be created";
+        return Err(Status::failure(500, "", message));
+    }
+    call.catch_up().await?;
+    prepare::confine_new(call, &mut object);
+    managed::track(call, None, &mut object, options, writer)?;
+    let name = tree::text(&object, "metadata.name").to_owned();
+    let attributes = Attributes::new(call, &name, Operation::Create, options.dry_run, None);
+    admission::mutate(&attributes, &mut object)?;
+    for _ in 0..NAME_ATTEMPTS_MAX {
+        let mut attempt = object.clone();
+        prepare::prepare_create(call, &mut attempt, options)?;
+        match finish(call, &attempt, options).await {
+            Err(CommitError::Conflict) if name.is_empty() => {}
+            Err(CommitError::Conflict) => return Err(Status::already_exists(call.about_name(&name))),
+            Err(CommitError::Failed(status)) => return Err(status),
+            Ok(json) => return Ok(json),
+        }
+    }
+    Err(Status::already_exists(call.about_name(tree::text(&object, "metadata.generateName"))))
+}
+
+async fn finish(call: &mut Call, object: &Value, options: &WriteOptions) -> Result<Bytes, CommitError> {
+    validate::create(call, object).map_err(CommitError::Failed)?;
+    let key = meta::key_of(object);
+    let attributes = Attributes::new(call, &key.name, Operation::Create, options.dry_run, None);
+    admission::validate(&attributes, object).map_err(CommitError::Failed)?;
+    let mut object = object.clone();
+    let reservation = call.engine.services().assign(&call.resource, &mut object, None).map_err(CommitError::Failed)?;
+    let bytes = commit::encode(call, &object);
+    let json = if options.dry_run {
+        let taken = commit::read(call, &key).await.map_err(CommitError::Failed)?.is_some();
+        if taken {
+            return Err(CommitError::Conflict);
+        }
+        bytes
+    } else {
+        let json = commit::put(call, &key, Expect::Absent, bytes).await?;
+        reservation.keep();
+        json
+    };
+    commit::outward(call, json).map_err(CommitError::Failed)
+}

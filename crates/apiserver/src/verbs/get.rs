@@ -1,0 +1,27 @@
+//! GET of one object.
+
+use api::Status;
+
+use super::commit;
+use super::options::ListOptions;
+use super::{Answer, Call};
+use crate::storage;
+
+pub(super) async fn get(call: Call) -> Result<Answer, Status> {
+    let options = ListOptions::read(&call, false)?;
+    let key = call.key();
+    // With a resourceVersion the cache may answer, once it is that new; without one the newest is meant.
+    let json = match options.revision {
+        Some(revision) => {
+            call.engine.caches().reach(revision).await?;
+            call.cache.table().get(&key).map(|object| object.json().clone())
+        }
+        None => {
+            let entry = commit::read(&call, &key).await?;
+            entry.map(|entry| storage::with_revision(&entry.value, entry.modified))
+        }
+    };
+    let json = json.ok_or_else(|| Status::not_found(call.about()))?;
+    let json = commit::outward(&call, json)?;
+    call.answer(200, json)
+}

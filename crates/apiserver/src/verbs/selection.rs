@@ -1,0 +1,162 @@
+//! Which objects a list or a watch is about: namespace, name, labels, fields.
+
+use std::sync::Arc;
+
+use api::{Key, Object, Status};
+use cache::Table;
+
+use super::Call;
+use crate::watchcache::Trigger;
+
+/// Cheap to clone: a watch keeps one.
+#[derive(Clone)]
+pub(crate) struct Selection {
+    namespace: Option<Box<str>>,
+    name: Option<Box<str>>,
+    labels: Option<Arc<crate::pending::LabelSelector>>,
+    fields: Arc<[FieldTerm]>,
+}
+
+struct FieldTerm {
+    field: Field,
+    equal: bool,
+    value: Box<str>,
+}
+
+enum Field {
+    Name,
+    Namespace,
+    /// By position in the resource's selectable fields.
+    At(usize),
+}
+
+impl Selection {
+    pub fn read(call: &Call) -> Result<Self, Status> {
+        let (info, params) = (&call.context.info, &call.context.params);
+        let labels = params.get("labelSelector").map(|text| {
+            crate::pending::LabelSelector::parse(text)
+                .map(Arc::new)
+                .map_err(|error| Status::bad_request(format!("unable to parse requirement: {error}")))
+        });
+        let fields = params.get("fieldSelector").map(|text| parse_fields(call, text)).transpose()?.unwrap_or_default();
+        Ok(Self {
+            namespace: Some(&info.namespace).filter(|namespace| !namespace.is_empty()).map(|text| text.as_str().into()),
+            name: Some(&info.name).filter(|name| !name.is_empty()).map(|text| text.as_str().into()),
+            labels: labels.transpose()?,
+            fields: fields.into(),
+        })
+    }
+
+    pub fn matches(&self, object: &Object) -> bool {
+        self.namespace.as_deref().is_none_or(|namespace| object.namespace() == namespace)
+            && self.name.as_deref().is_none_or(|name| object.name() == name)
+            && self.labels.as_ref().is_none_or(|labels| labels.matches(|key| object.label(key)))
+            && self.fields.iter().all(|term| term.matches(object))
+    }
+
+    /// The objects of the table that match, in key order.
+    pub fn objects<'a>(&'a self, table: &'a Table) -> impl Iterator<Item = &'a Object> + 'a {
+        self.objects_from(table, Key::new(self.namespace.as_deref().unwrap_or_default(), ""))
+    }
+
+    /// Those at or after `start`.
+    pub fn objects_from<'a>(&'a self, table: &'a Table, start: Key) -> impl Iterator<Item = &'a Object> + 'a {
+        let within =
+            |object: &&Object| self.namespace.as_deref().is_none_or(|namespace| object.namespace() == namespace);
+        table.from_key(start).take_while(within).filter(|object| self.matches(object))
+    }
+
+    /// A selector by labels or fields makes the count of remaining items unknown.
+    pub fn selects(&self) -> bool {
+        self.labels.is_some() || !self.fields.is_empty()
+    }
+
+    /// A field that must have one value, by which the cache wakes a watcher only when needed.
+    pub fn trigger(&self) -> Option<Trigger> {
+        self.fields.iter().find_map(|term| match term.field {
+            Field::At(position) if term.equal => Some((position, term.value.clone())),
+            Field::At(_) | Field::Name | Field::Namespace => None,
+        })
+    }
+}
+
+impl FieldTerm {
+    fn matches(&self, object: &Object) -> bool {
+        let value = match self.field {
+            Field::Name => object.name(),
+            Field::Namespace => object.namespace(),
+            Field::At(position) => object.field(position),
+        };
+        (value == &*self.value) == self.equal
+    }
+}
+
+/// `a=b,c!=d`; `\,`, `\=` and `\\` stand for themselves in a value.
+fn parse_fields(call: &Call, text: &str) -> Result<Vec<FieldTerm>, Status> {
+    let mut terms = Vec::new();
+    for term in split_terms(text).into_iter().filter(|term| !term.is_empty()) {
+        let (name, equal, value) = split_term(&term).ok_or_else(|| {
+            let why = format!("invalid selector: '{text}'; can't understand '{term}'");
+            Status::bad_request(why)
+        })?;
+        let field = find_field(call, name).ok_or_else(|| unknown_field(call, name))?;
+        terms.push(FieldTerm { field, equal, value: unescape(value).into() });
+    }
+    Ok(terms)
+}
+
+fn find_field(call: &Call, name: &str) -> Option<Field> {
+    match name {
+        "metadata.name" => Some(Field::Name),
+        "metadata.namespace" => Some(Field::Namespace),
+        _ => {
+            // The stored resource's fields are those that are indexed; another version may name them otherwise.
+            let position = call.resource.selectable_fields.iter().position(|field| *field == name)?;
+            Some(Field::At(position))
+        }
+    }
+}
+
+fn unknown_field(call: &Call, name: &str) -> Status {
+    let kind = &call.resource.kind;
+    let message = if kind.group.is_empty() || call.resource.selectable_fields.is_empty() {
+        format!("field label not supported: {name}")
+    } else {
+        format!("{name:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
+    };
+    Status::bad_request(message)
+}
+
+fn split_terms(text: &str) -> Vec<String> {
+    let mut terms = vec![String::new()];
+    let mut escaped = false;
+    for c in text.chars() {
+        if c == ',' && !escaped {
+            terms.push(String::new());
+            continue;
+        }
+        escaped = c == '\\' && !escaped;
+        if let Some(term) = terms.last_mut() {
+            term.push(c);
+        }
+    }
+    terms
+}
+
+fn split_term(term: &str) -> Option<(&str, bool, &str)> {
+    let at = term.find('=')?;
+    let (name, value) = (&term[..at], &term[at + 1..]);
+    if let Some(name) = name.strip_suffix('!') {
+        return Some((name, false, value));
+    }
+    Some((name, true, value.strip_prefix('=').unwrap_or(value)))
+}
+
+fn unescape(value: &str) -> String {
+    let mut out = String::with_capacity(value.len());
+    let mut chars = value.chars();
+    while let Some(c) = chars.next() {
+        out.push(if c == '\\' { chars.next().unwrap_or('\\') } else { c });
+    }
+    out
+}

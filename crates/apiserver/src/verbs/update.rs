@@ -1,0 +1,167 @@
+//! PUT, and the loop that every change of an existing object runs in: read, make, check, write at that revision.
+
+use api::{Key, Revision, Status};
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::commit::{self, CommitError, Expect};
+use super::{Answer, Call, WriteOptions, decode, managed, meta, prepare, validate};
+use crate::admission::{self, Attributes, Operation};
+use crate::tree;
+
+/// How often a change that names no revision is tried again when others write at the same time.
+const ATTEMPTS_MAX: usize = 16;
+pub(crate) const MODIFIED: &str =
+    "the object has been modified; please apply your changes to the latest version and try again";
+
+/// An object as it lies in the store, in the resource's own version, with its resourceVersion.
+pub(crate) struct Existing {
+    pub tree: Value,
+    pub stored: Bytes,
+    pub revision: Revision,
+}
+
+impl Existing {
+    pub async fn read(call: &Call, key: &Key) -> Result<Option<Self>, Status> {
+        let Some(entry) = commit::read(call, key).await? else { return Ok(None) };
+        let mut tree: Value = serde_json::from_slice(&entry.value).map_err(Status::internal)?;
+        if let Some(convert) = call.resource.hooks.from_stored {
+            convert(&mut tree);
+        }
+        tree::set(&mut tree, "metadata.resourceVersion", entry.modified.to_string());
+        Ok(Some(Self { tree, stored: entry.value, revision: entry.modified }))
+    }
+
+    /// The object as clients see it.
+    pub fn json(&self, call: &Call) -> Result<Bytes, Status> {
+        commit::outward(call, crate::storage::with_revision(&self.stored, self.revision))
+    }
+}
+
+pub(super) async fn update(mut call: Call) -> Result<Answer, Status> {
+    let options = WriteOptions::read(&call, "UpdateOptions")?;
+    let mut object = decode::body(&mut call, &options)?;
+    if tree::text(&object, "metadata.name").is_empty() {
+        return Err(nameless(&call));
+    }
+    meta::place(&call, &mut object)?;
+    let key = call.key();
+    if call.resource.create_on_update
+        && call.subresource().is_empty()
+        && tree::text(&object, "metadata.resourceVersion").is_empty()
+        && commit::read(&call, &key).await?.is_none()
+    {
+        let json = super::create_object(&mut call, object, &options, managed::Writer::Update).await?;
+        return call.answer(201, json);
+    }
+    let make = |_: &mut Call, _: &Value| Ok(object.clone());
+    let json = replace(&mut call, &key, &options, managed::Writer::Update, make).await?;
+    call.answer(200, json)
+}
+
+fn nameless(call: &Call) -> Status {
+    let cause = crate::causes::required("metadata.name", "name is required");
+    let refused = crate::resource::invalid(&call.resource.kind, "", vec![cause]);
+    refused.err().unwrap_or_else(super::no_such_resource)
+}
+
+/// Changes an existing object: `make` gives the wanted object from the present one (a decoded tree with defaults).
+pub(crate) async fn replace(
+    call: &mut Call,
+    key: &Key,
+    options: &WriteOptions,
+    writer: managed::Writer<'_>,
+    make: impl Fn(&mut Call, &Value) -> Result<Value, Status>,
+) -> Result<Bytes, Status> {
+    for _ in 0..ATTEMPTS_MAX {
+        let existing = Existing::read(call, key).await?;
+        let existing = existing.ok_or_else(|| Status::not_found(call.about_name(&key.name)))?;
+        let new = make(call, &existing.tree)?;
+        let named = named_revision(call, &new, &existing)?;
+        match write(call, key, options, writer, new, &existing).await {
+            Ok(json) => return Ok(json),
+            Err(CommitError::Failed(status)) => return Err(status),
+            Err(CommitError::Conflict) if named => return Err(Status::conflict(call.about_name(&key.name), MODIFIED)),
+            Err(CommitError::Conflict) => {}
+        }
+    }
+    Err(Status::conflict(call.about_name(&key.name), MODIFIED))
+}
+
+/// Checks the revision and uid that the new object names. True when it names the revision that it changes.
+fn named_revision(call: &Call, new: &Value, existing: &Existing) -> Result<bool, Status> {
+    let name = tree::text(&existing.tree, "metadata.name");
+    let (uid, old_uid) = (tree::text(new, "metadata.uid"), tree::text(&existing.tree, "metadata.uid"));
+    if !uid.is_empty() && uid != old_uid {
+        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {old_uid}");
+        return Err(Status::conflict(call.about_name(name), &why));
+    }
+    let revision = tree::text(new, "metadata.resourceVersion");
+    if revision.is_empty() || revision == "0" {
+        if call.resource.unconditional_update {
+            return Ok(false);
+        }
+        let shown = Value::from(0);
+        let cause = crate::causes::invalid_value("metadata.resourceVersion", &shown, "must be specified for an update");
+        crate::resource::invalid(&call.resource.kind, name, vec![cause])?;
+    }
+    match revision.parse::<Revision>() {
+        Ok(revision) if revision == existing.revision => {
+            // A patch made from the present object carries its revision without having named it.
+            Ok(!matches!(call.context.info.verb, crate::request::Verb::Patch))
+        }
+        Ok(_) => Err(Status::conflict(call.about_name(name), MODIFIED)),
+        Err(error) => Err(Status::bad_request(format!("invalid resourceVersion {revision:?}: {error}"))),
+    }
+}
+
+async fn write(
+    call: &mut Call,
+    key: &Key,
+    options: &WriteOptions,
+    writer: managed::Writer<'_>,
+    mut new: Value,
+    existing: &Existing,
+) -> Result<Bytes, CommitError> {
+    let old = &existing.tree;
+    let failed = CommitError::Failed;
+    meta::carry(&mut new, old);
+    prepare::confine(call, &mut new, old);
+    managed::track(call, Some(old), &mut new, options, writer).map_err(failed)?;
+    let attributes = Attributes::new(call, &key.name, Operation::Update, options.dry_run, Some(old));
+    admission::mutate(&attributes, &mut new).map_err(failed)?;
+    prepare::prepare_update(call, &mut new, old, options.dry_run);
+    validate::update(call, &new, old).map_err(failed)?;
+    let attributes = Attributes::new(call, &key.name, Operation::Update, options.dry_run, Some(old));
+    admission::validate(&attributes, &new).map_err(failed)?;
+    let reservation = call.engine.services().assign(&call.resource, &mut new, Some(old)).map_err(failed)?;
+    if deletes(call, &new, old) {
+        let revision =
+            if options.dry_run { existing.revision } else { commit::delete(call, key, existing.revision).await? };
+        let bytes = crate::storage::with_revision(&commit::encode(call, &new), revision);
+        return commit::outward(call, bytes).map_err(failed);
+    }
+    let bytes = commit::encode(call, &new);
+    if bytes == existing.stored || managed::only_times_differ(&new, old) {
+        return existing.json(call).map_err(failed);
+    }
+    let json = if options.dry_run {
+        crate::storage::with_revision(&bytes, existing.revision)
+    } else {
+        let json = commit::put(call, key, Expect::At(existing.revision), bytes).await?;
+        reservation.keep();
+        json
+    };
+    commit::outward(call, json).map_err(failed)
+}
+
+/// The last finalizer of an object that is being deleted is gone: the update deletes it.
+fn deletes(call: &Call, new: &Value, old: &Value) -> bool {
+    if !tree::list(new, "metadata.finalizers").is_empty() || !tree::is_set(old, "metadata.deletionTimestamp") {
+        return false;
+    }
+    if call.resource.finalized_by_spec {
+        return tree::list(new, "spec.finalizers").is_empty();
+    }
+    tree::int(old, "metadata.deletionGracePeriodSeconds") == Some(0)
+}

@@ -1,0 +1,246 @@
+//! Watch: what is there now (if asked for), then every change, until the time is up, the client goes or it lags too far.
+//!
+//! ```text
+//! initial objects -> [initial-events-end bookmark] -> events ... bookmarks ... -> timeout | 410 ERROR
+//! ```
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use api::{Object, Revision, Status};
+use bytes::Bytes;
+use cache::Table;
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::options::ListOptions;
+use super::selection::Selection;
+use super::{Answer, AnswerBody, Call, commit};
+use crate::output::{self, Form, Rows};
+use crate::watchcache::event::Seen;
+use crate::watchcache::{Event, Look, Registration, frame};
+
+const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// Without a timeout of the client's, a watch ends at a random time within these, so that not all end at once.
+const TIMEOUT_MIN_SECS: u64 = 1800;
+/// Frames made ahead of what the client has read.
+const BATCH_MAX: usize = 256;
+
+pub(super) async fn watch(call: Call) -> Result<Answer, Status> {
+    let options = ListOptions::read(&call, true)?;
+    let selection = Selection::read(&call)?;
+    if options.send_initial_events && !options.allow_bookmarks {
+        return Err(no_bookmarks());
+    }
+    let begun = begin(&call, &options, &selection).await?;
+    let rows = match &call.form {
+        Form::Table(include) => Some(Rows::new(&call, *include)),
+        Form::Json | Form::Partial | Form::Yaml => None,
+    };
+    let now = output::monotonic();
+    let timeout = options
+        .timeout_secs
+        .filter(|secs| *secs > 0)
+        .unwrap_or_else(|| TIMEOUT_MIN_SECS + call.engine.rng().below(TIMEOUT_MIN_SECS));
+    let mut frames = Frames {
+        plain: rows.is_none() && matches!(call.form, Form::Json) && call.resource.hooks.from_stored.is_none(),
+        call,
+        rows,
+        selection,
+        place: None,
+        initial: VecDeque::new(),
+        initial_end: None,
+        queue: VecDeque::new(),
+        events: VecDeque::new(),
+        bookmarks: options.allow_bookmarks,
+        next_bookmark: now + BOOKMARK_EVERY,
+        deadline: now + Duration::from_secs(timeout),
+        ended: false,
+    };
+    frames.take(begun, &options);
+    let stream =
+        futures::stream::unfold(frames, |mut frames| async move { frames.next().await.map(|frame| (frame, frames)) });
+    Ok(Answer {
+        code: 200,
+        content_type: "application/json",
+        body: AnswerBody::Stream(Box::pin(stream)),
+        warnings: Vec::new(),
+    })
+}
+
+/// How a watch begins.
+enum Begun {
+    /// With all objects of this moment.
+    At(Table, Registration),
+    /// Right behind a revision.
+    After(Registration),
+    TooOld {
+        asked: Revision,
+        oldest: Revision,
+    },
+}
+
+async fn begin(call: &Call, options: &ListOptions, selection: &Selection) -> Result<Begun, Status> {
+    let caches = call.engine.caches();
+    let trigger = selection.trigger();
+    let from_start = options.send_initial_events || options.revision.is_none_or(|revision| revision == Revision::ZERO);
+    if from_start {
+        match options.revision {
+            Some(revision) => caches.reach(revision).await?,
+            None => call.catch_up().await?,
+        }
+        let (table, place) = call.cache.list_and_watch(trigger);
+        return Ok(Begun::At(table, place));
+    }
+    let asked = options.revision.unwrap_or_default();
+    caches.reach(asked).await?;
+    Ok(match call.cache.watch(trigger, asked) {
+        Ok(place) => Begun::After(place),
+        Err(oldest) => Begun::TooOld { asked, oldest },
+    })
+}
+
+fn no_bookmarks() -> Status {
+    let cause = crate::causes::forbidden(
+        "sendInitialEvents",
+        "allowWatchBookmarks must be set to true when sendInitialEvents is set",
+    );
+    let message = format!("ListOptions.meta.k8s.io \"\" is invalid: {}: {}", cause.field, cause.message);
+    Status::failure(422, "Invalid", message)
+}
+
+/// The state of one watch.
+struct Frames {
+    call: Call,
+    /// Events can be sent as they are encoded for everybody.
+    plain: bool,
+    rows: Option<Rows>,
+    selection: Selection,
+    place: Option<Registration>,
+    initial: VecDeque<Object>,
+    /// The bookmark that ends the initial events.
+    initial_end: Option<Revision>,
+    events: VecDeque<std::sync::Arc<Event>>,
+    queue: VecDeque<Bytes>,
+    bookmarks: bool,
+    next_bookmark: Instant,
+    deadline: Instant,
+    ended: bool,
+}
+
+impl Frames {
+    fn take(&mut self, begun: Begun, options: &ListOptions) {
+        match begun {
+            Begun::At(table, place) => {
+                self.initial = self.selection.objects(&table).cloned().collect();
+                self.initial_end = options.send_initial_events.then(|| table.revision());
+                self.place = Some(place);
+            }
+            Begun::After(place) => self.place = Some(place),
+            Begun::TooOld { asked, oldest } => {
+                self.end_expired(&format!("too old resource version: {asked} ({oldest})"))
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(frame) = self.queue.pop_front() {
+                return Some(frame);
+            }
+            if self.ended {
+                return None;
+            }
+            if self.make_frames() {
+                continue;
+            }
+            self.wait().await;
+        }
+    }
+
+    /// Makes the next frames from what is at hand; false when there is nothing at hand.
+    fn make_frames(&mut self) -> bool {
+        if !self.initial.is_empty() {
+            for _ in 0..BATCH_MAX {
+                let Some(object) = self.initial.pop_front() else { break };
+                let frame = self.object_frame(Seen::Added, object.json());
+                self.queue.push_back(frame);
+            }
+            return true;
+        }
+        if let Some(revision) = self.initial_end.take() {
+            let frame = self.bookmark(revision, true);
+            self.queue.push_back(frame);
+            return true;
+        }
+        if self.events.is_empty() {
+            match self.place.as_ref().map(Registration::look) {
+                Some(Look::Events(events)) => self.events = events.into(),
+                Some(Look::Nothing) => return false,
+                Some(Look::Gone) | None => self.end_expired("The resourceVersion for the provided watch is too old."),
+            }
+        }
+        for _ in 0..BATCH_MAX {
+            let Some(event) = self.events.pop_front() else { break };
+            if let Some(seen) = event.seen(|object| self.selection.matches(object)) {
+                let frame = if self.plain { event.line(seen) } else { self.object_frame(seen, &event.json(seen)) };
+                self.queue.push_back(frame);
+            }
+        }
+        true
+    }
+
+    async fn wait(&mut self) {
+        let Some(place) = &self.place else { return };
+        let timer = if self.bookmarks { self.next_bookmark.min(self.deadline) } else { self.deadline };
+        tokio::select! {
+            biased;
+            () = place.woken() => return,
+            () = tokio::time::sleep_until(timer) => {}
+        }
+        if timer == self.deadline {
+            self.ended = true;
+        }
+        if self.bookmarks {
+            self.next_bookmark = timer + BOOKMARK_EVERY;
+            let revision = place.settled();
+            let frame = self.bookmark(revision, false);
+            self.queue.push_back(frame);
+        }
+    }
+
+    fn object_frame(&mut self, seen: Seen, json: &Bytes) -> Bytes {
+        let json = commit::outward(&self.call, json.clone()).unwrap_or_default();
+        let shown = match (&mut self.rows, &self.call.form) {
+            (Some(rows), _) => rows.table_of(&json),
+            (None, Form::Partial) => output::partial(&json),
+            (None, _) => json,
+        };
+        frame(seen.as_str(), &shown)
+    }
+
+    fn bookmark(&mut self, revision: Revision, initial_end: bool) -> Bytes {
+        let kind = &self.call.resource.kind;
+        let mut object = json!({
+            "kind": kind.kind, "apiVersion": kind.api_version(),
+            "metadata": { "resourceVersion": revision.to_string(), "creationTimestamp": null }
+        });
+        if initial_end {
+            object["metadata"]["annotations"] = json!({ "k8s.io/initial-events-end": "true" });
+        }
+        if matches!(self.call.form, Form::Partial) {
+            object["kind"] = "PartialObjectMetadata".into();
+            object["apiVersion"] = "meta.k8s.io/v1".into();
+        }
+        if let Some(rows) = &mut self.rows {
+            return frame("BOOKMARK", &rows.bookmark_table(&object));
+        }
+        frame("BOOKMARK", object.to_string().as_bytes())
+    }
+
+    fn end_expired(&mut self, why: &str) {
+        self.queue.push_back(frame("ERROR", &Status::expired(why).to_json()));
+        self.ended = true;
+        self.place = None;
+    }
+}

@@ -1,0 +1,87 @@
+//! Fills all caches from the store and follows it with one watch: the only reader of the store's history.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::{Gvr, Object, Revision};
+use stdx::Backoff;
+use store::{Range, Store, StoreError, WatchItem, WatchStream};
+
+use super::caches::Caches;
+use crate::storage;
+
+const PAGE_MAX: usize = 1000;
+const RETRY: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
+
+/// Reads everything; the caches stand at the revision that is returned.
+pub async fn fill(store: &dyn Store, caches: &Caches) -> Result<Revision, StoreError> {
+    let mut objects: HashMap<Gvr, Vec<Object>> = HashMap::new();
+    let mut start: store::StoreKey = storage::START.into();
+    let mut at = None;
+    loop {
+        let page = store.range(Range { start, end: storage::END.into(), at, limit: Some(PAGE_MAX) }).await?;
+        for entry in &page.entries {
+            if let Some((cache, _)) = caches.route(&entry.key)
+                && let Some(object) = cache.decode(&entry.value, entry.modified)
+            {
+                objects.entry(cache.resource.gvr.clone()).or_default().push(object);
+            }
+        }
+        at = Some(page.revision);
+        match page.entries.last().filter(|_| page.more) {
+            Some(last) => start = [&*last.key, &[0]].concat().into(),
+            None => break,
+        }
+    }
+    let revision = at.unwrap_or_default();
+    for cache in caches.all() {
+        cache.reset(objects.remove(&cache.resource.gvr).unwrap_or_default(), revision);
+    }
+    caches.advance(revision);
+    Ok(revision)
+}
+
+/// Follows the store from `after` until the task is dropped. When the watch breaks, everything is read again.
+pub async fn follow(store: Arc<dyn Store>, caches: Arc<Caches>, mut after: Revision) {
+    let mut failures = 0;
+    loop {
+        match store.watch(storage::START.into(), storage::END.into(), after).await {
+            Ok(stream) => {
+                failures = 0;
+                after = drain(stream, &caches, after).await;
+            }
+            Err(StoreError::Closed) => return,
+            Err(error) => {
+                tracing::warn!(%error, %after, "cannot watch the store; reading everything again");
+                failures += 1;
+                tokio::time::sleep(RETRY.delay(failures)).await;
+                match fill(&*store, &caches).await {
+                    Ok(revision) => after = revision,
+                    Err(error) => tracing::warn!(%error, "cannot read the store"),
+                }
+            }
+        }
+    }
+}
+
+/// Applies items until the stream ends; returns how far it came, which is where the next watch begins.
+async fn drain(mut stream: Box<dyn WatchStream>, caches: &Caches, mut after: Revision) -> Revision {
+    while let Some(item) = stream.next().await {
+        match item {
+            Ok(WatchItem::Events(events)) => {
+                for event in &events {
+                    caches.apply(event);
+                    after = after.max(event.revision);
+                }
+            }
+            Ok(WatchItem::Progress(revision)) => after = after.max(revision),
+            Err(error) => {
+                tracing::warn!(%error, "the store's watch broke");
+                break;
+            }
+        }
+        caches.advance(after);
+    }
+    after
+}
