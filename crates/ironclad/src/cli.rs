@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use launcher::driver::{fabric, init};
 use launcher::profile::{DEFAULT_NAME, Egress};
-use launcher::verbs::{delete, logs, node, profiles, ssh, start, status, stop};
+use launcher::verbs::{delete, hello, image, logs, node, profiles, service, ssh, start, status, stop};
 use launcher::{Layout, Trouble};
 
 /// Kubernetes, as one binary.
@@ -82,6 +82,29 @@ enum Verb {
         #[arg(short, long)]
         follow: bool,
     },
+    /// Images of a cluster's nodes.
+    Image {
+        #[command(subcommand)]
+        verb: ImageVerb,
+    },
+    /// Reach a Service from this machine.
+    Service {
+        #[command(flatten)]
+        which: Which,
+        service: String,
+        #[arg(short, long, default_value = "default")]
+        namespace: String,
+        /// Print URLs and nothing else.
+        #[arg(long)]
+        url: bool,
+    },
+    /// Run a web server in the cluster and fetch its page.
+    Hello {
+        #[command(flatten)]
+        which: Which,
+        #[arg(long, default_value = "nginx:alpine")]
+        image: String,
+    },
     /// Print a kubeconfig for a cluster.
     Kubeconfig(Which),
     /// Clusters on this machine.
@@ -140,6 +163,32 @@ struct OneNode {
 }
 
 #[derive(Debug, Subcommand)]
+enum ImageVerb {
+    /// Load the images of a docker archive or OCI layout tar into every node.
+    Load {
+        #[command(flatten)]
+        which: Which,
+        /// The file; `-` reads standard input.
+        file: PathBuf,
+    },
+    /// List images.
+    #[command(alias = "ls")]
+    List(Which),
+    /// Remove an image from every node.
+    Rm {
+        #[command(flatten)]
+        which: Which,
+        image: String,
+    },
+    /// Pull an image into every node.
+    Pull {
+        #[command(flatten)]
+        which: Which,
+        image: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 enum ProfileVerb {
     /// List clusters.
     List,
@@ -166,6 +215,11 @@ pub fn run(cli: Cli) -> launcher::Result<u8> {
         Verb::Node { verb } => run_node(&layout, verb),
         Verb::Ssh { which, node, command } => return ssh::run(&layout, &which.profile, node.as_deref(), &command),
         Verb::Logs { which, node, follow } => logs::run(&layout, &which.profile, node.as_deref(), follow),
+        Verb::Image { verb } => run_image(&layout, verb),
+        Verb::Service { which, service, namespace, url } => {
+            service::run(&layout, &which.profile, &namespace, &service, url)
+        }
+        Verb::Hello { which, image } => hello::run(&layout, &which.profile, &image),
         Verb::Kubeconfig(which) => profiles::print_kubeconfig(&layout, &which.profile),
         Verb::Profile { verb: ProfileVerb::List } => profiles::list(&layout),
         Verb::Version => {
@@ -188,6 +242,15 @@ fn run_node(layout: &Layout, verb: NodeVerb) -> launcher::Result<()> {
         NodeVerb::Delete(one) => node::delete(layout, &one.which.profile, &one.node),
         NodeVerb::Start(one) => node::start(layout, &one.which.profile, &one.node),
         NodeVerb::Stop(one) => node::stop(layout, &one.which.profile, &one.node),
+    }
+}
+
+fn run_image(layout: &Layout, verb: ImageVerb) -> launcher::Result<()> {
+    match verb {
+        ImageVerb::Load { which, file } => image::load(layout, &which.profile, &file),
+        ImageVerb::List(which) => image::list(layout, &which.profile),
+        ImageVerb::Rm { which, image } => image::remove(layout, &which.profile, &image),
+        ImageVerb::Pull { which, image } => image::pull(layout, &which.profile, &image),
     }
 }
 

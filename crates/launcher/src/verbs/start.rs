@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use stdx::{Clock, SystemClock};
 
+use crate::cluster;
 use crate::credentials;
 use crate::driver::cgroups;
 use crate::driver::control::{Control, Phase, Report, Request};
@@ -80,6 +81,10 @@ fn bring_up(
     let report = await_roles(&mut control, dirs, options)?;
     let count = report.nodes.len();
     progress.done(&format!("Started {count} node{}", if count == 1 { "" } else { "s" }));
+    if options.wait {
+        cluster::call(&profile, dirs, async |client| cluster::nodes_ready(client, &profile, options.timeout).await)?;
+        progress.done(if count == 1 { "The node is Ready" } else { "All nodes are Ready" });
+    }
     let access = access(&profile, dirs)?;
     kubeconfig::merge_into(&kubeconfig::path(), &access)?;
     progress.done("Wrote the kubeconfig");
