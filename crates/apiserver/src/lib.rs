@@ -6,9 +6,14 @@
 
 pub mod admission;
 pub mod causes;
+pub mod connect;
 pub mod engine;
+pub mod filters;
+pub mod http;
+pub mod metrics;
 pub mod output;
 mod pending;
+pub mod rbac;
 pub mod registry;
 pub mod request;
 pub mod resource;
@@ -18,12 +23,15 @@ pub mod seams;
 mod services;
 pub mod storage;
 mod subresources;
+pub mod tokens;
 pub(crate) mod tree;
 pub mod upkeep;
 pub mod user;
 pub mod verbs;
 pub mod watchcache;
+pub mod wellknown;
 
 pub use engine::Engine;
+pub use http::{Server, ServerConfig};
 pub use registry::Registry;
 pub use verbs::{Answer, AnswerBody, AnswerStream, Params, RequestContext};

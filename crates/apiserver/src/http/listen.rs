@@ -1,0 +1,148 @@
+//! Sockets: TLS, HTTP/1.1 and HTTP/2 on one port, a bounded number of connections, and an orderly end.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::TcpListener as StdListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Server;
+use super::body::Payload;
+use crate::filters::authn::user_of_certificate;
+use crate::filters::{self, Credentials, Incoming};
+use crate::user::User;
+
+/// Beyond this many connections, new ones wait in the kernel's queue.
+const CONNECTIONS_MAX: usize = 8192;
+/// Streams of one HTTP/2 connection; upstream's bound.
+const STREAMS_MAX: u32 = 1000;
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// For the head of a request, and so for an idle kept-alive HTTP/1.1 connection as well.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(90);
+/// How often a silent HTTP/2 peer is asked whether it is still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// What requests in flight get to finish after the server was told to stop.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// The pause after accept failed for want of file descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+impl Server {
+    /// Serves bound sockets until `shutdown`, then ends watches, lets requests in flight finish, and returns.
+    pub async fn serve(
+        self: Arc<Self>,
+        listeners: Vec<StdListener>,
+        tls: Arc<rustls::ServerConfig>,
+        shutdown: CancellationToken,
+    ) -> io::Result<()> {
+        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let connections = TaskTracker::new();
+        let mut accepting = tokio::task::JoinSet::new();
+        for listener in listeners {
+            listener.set_nonblocking(true)?;
+            let listener = TcpListener::from_std(listener)?;
+            let door = Door {
+                server: self.clone(),
+                tls: TlsAcceptor::from(tls.clone()),
+                permits: permits.clone(),
+                connections: connections.clone(),
+                shutdown: shutdown.clone(),
+            };
+            accepting.spawn(door.accept(listener));
+        }
+        while accepting.join_next().await.is_some() {}
+        self.stop();
+        connections.close();
+        if tokio::time::timeout(DRAIN_TIMEOUT, connections.wait()).await.is_err() {
+            tracing::warn!(open = connections.len(), "gave up waiting for connections to end");
+        }
+        Ok(())
+    }
+}
+
+struct Door {
+    server: Arc<Server>,
+    tls: TlsAcceptor,
+    permits: Arc<Semaphore>,
+    connections: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+impl Door {
+    async fn accept(self, listener: TcpListener) {
+        loop {
+            let Ok(permit) = self.permits.clone().acquire_owned().await else { return };
+            let accepted = tokio::select! {
+                biased;
+                () = self.shutdown.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    let connection =
+                        serve(self.server.clone(), self.tls.clone(), stream, self.shutdown.clone(), permit);
+                    self.connections.spawn(connection);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+async fn serve(
+    server: Arc<Server>,
+    tls: TlsAcceptor,
+    stream: TcpStream,
+    shutdown: CancellationToken,
+    _permit: OwnedSemaphorePermit,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+    let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return tracing::debug!(%error, "TLS handshake failed"),
+        Err(_) => return tracing::debug!("TLS handshake took too long"),
+    };
+    let chain = stream.get_ref().1.peer_certificates();
+    let user: Option<Arc<User>> = chain.and_then(<[_]>::first).and_then(|der| user_of_certificate(der)).map(Arc::new);
+    let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
+        let (parts, body) = request.into_parts();
+        let credentials = Credentials::Connection(user.clone());
+        let answered = filters::answer(server.clone(), Incoming { parts, payload: Payload::Wire(body), credentials });
+        async move { Ok::<_, Infallible>(answered.await) }
+    });
+    let builder = builder();
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        biased;
+        ended = connection.as_mut() => ended,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection broke");
+    }
+}
+
+fn builder() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    let mut http2 = builder.http2();
+    http2.timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX).keep_alive_interval(KEEP_ALIVE);
+    builder
+}

@@ -1,0 +1,125 @@
+//! Paths that are no resources: version, health, discovery, OpenAPI, token keys, metrics.
+
+mod aggregated;
+mod discovery;
+mod etag;
+mod health;
+
+use std::sync::Arc;
+
+use api::Status;
+use api::status::About;
+use http::request::Parts;
+use http::{Method, Response};
+use pki::TokenKey;
+use serde_json::{Value, json};
+
+use crate::http::body::Body;
+use crate::http::{Server, respond};
+use crate::verbs::Params;
+
+/// The release that our API follows, with our own mark as semver's build metadata, so that clients can parse it.
+pub const GIT_VERSION: &str = "v1.36.0+ironclad";
+
+/// What is answered without looking at objects.
+pub struct WellKnown {
+    issuer: String,
+    jwks: Value,
+}
+
+impl WellKnown {
+    pub fn new(issuer: String, key: &TokenKey) -> Self {
+        Self { issuer, jwks: key.jwks() }
+    }
+}
+
+/// Answers an authorized request for a path.
+pub async fn answer(server: Arc<Server>, parts: Parts, path: String, params: Params) -> Result<Response<Body>, Status> {
+    if let Some(question) = health::question(&path, &params) {
+        return Ok(health::answer(server, question).await);
+    }
+    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    if !matches!(parts.method, Method::GET | Method::HEAD) {
+        return Err(Status::method_not_allowed(About { group: "", resource: "", name: "" }));
+    }
+    let registry = server.engine.registry();
+    let known = &server.wellknown;
+    Ok(match segments.as_slice() {
+        [] => respond::json(&paths(&server)),
+        ["version"] => respond::json(&version()),
+        ["metrics"] => respond::with(
+            200,
+            "text/plain; version=0.0.4; charset=utf-8",
+            crate::http::body::whole(server.metrics.text()),
+        ),
+        ["openid", "v1", "jwks"] => {
+            respond::with(200, "application/jwk-set+json", crate::http::body::whole(known.jwks.to_string()))
+        }
+        [".well-known", "openid-configuration"] => respond::json(&openid_configuration(&known.issuer, &parts)),
+        ["api"] => aggregated::or_plain(registry, &parts.headers, true, || discovery::api(&parts)),
+        ["apis"] => aggregated::or_plain(registry, &parts.headers, false, || discovery::groups(registry)),
+        ["apis", group] => {
+            discovery::group(registry, group).map_or_else(respond::page_not_found, |value| respond::json(&value))
+        }
+        ["api", version] => respond::json(&discovery::resources(registry, "", version)?),
+        ["apis", group, version] => respond::json(&discovery::resources(registry, group, version)?),
+        _ => respond::page_not_found(),
+    })
+}
+
+fn version() -> Value {
+    let (platform_os, platform_arch) = (std::env::consts::OS, go_arch());
+    json!({
+        "major": "1",
+        "minor": "36",
+        "emulationMajor": "1",
+        "emulationMinor": "36",
+        "minCompatibilityMajor": "1",
+        "minCompatibilityMinor": "35",
+        "gitVersion": GIT_VERSION,
+        "gitCommit": "",
+        "gitTreeState": "",
+        "buildDate": "",
+        "goVersion": "",
+        "compiler": "rustc",
+        "platform": format!("{platform_os}/{platform_arch}"),
+    })
+}
+
+/// The machine in Go's words, which `kubectl version` and image tools expect.
+fn go_arch() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+fn paths(server: &Server) -> Value {
+    let mut paths: Vec<String> = ["/.well-known/openid-configuration", "/api", "/apis"].map(str::to_owned).into();
+    for (group, version) in discovery::group_versions(server.engine.registry()) {
+        if group.is_empty() {
+            paths.push(format!("/api/{version}"));
+        } else {
+            paths.extend([format!("/apis/{group}"), format!("/apis/{group}/{version}")]);
+        }
+    }
+    let rest = ["/healthz", "/livez", "/metrics", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version"];
+    paths.extend(rest.map(str::to_owned));
+    paths.sort();
+    paths.dedup();
+    json!({"paths": paths})
+}
+
+fn openid_configuration(issuer: &str, parts: &Parts) -> Value {
+    let host = parts.headers.get("host").and_then(|host| host.to_str().ok());
+    let host =
+        host.or_else(|| parts.uri.authority().map(http::uri::Authority::as_str)).unwrap_or("kubernetes.default.svc");
+    json!({
+        "issuer": issuer,
+        "jwks_uri": format!("https://{host}/openid/v1/jwks"),
+        "response_types_supported": ["id_token"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["ES256"],
+    })
+}
