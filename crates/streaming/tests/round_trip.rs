@@ -1,0 +1,221 @@
+//! Both sides of every protocol against each other, over a pipe in memory.
+
+use std::time::Duration;
+
+use streaming::{
+    ExecSession, ExecStreams, ExitStatus, Forward, Protocol, TerminalSize, client, serve_exec, serve_port_forward,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+const ALL: ExecStreams = ExecStreams { stdin: true, stdout: true, stderr: true, tty: false };
+const EXEC: [Protocol; 4] = [Protocol::WebSocketV1, Protocol::WebSocketV4, Protocol::WebSocketV5, Protocol::Spdy];
+const FORWARD: [Protocol; 2] = [Protocol::Spdy, Protocol::SpdyOverWebSocket];
+
+async fn pair(protocol: Protocol, streams: ExecStreams) -> (ExecSession, client::ClientSession) {
+    // Smaller than the messages, so that every read and write is cut.
+    let (ours, theirs) = duplex(1000);
+    let (server, client) = tokio::join!(serve_exec(ours, protocol, streams), client::exec(theirs, protocol, streams));
+    (server.expect("server"), client.expect("client"))
+}
+
+async fn read_all(io: Option<DuplexStream>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    io.expect("stream").read_to_end(&mut bytes).await.expect("read");
+    bytes
+}
+
+fn noise(len: usize) -> Vec<u8> {
+    (0..len).map(|i| ((i * 7919) >> 3) as u8).collect()
+}
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), future).await.expect("it hangs")
+}
+
+#[tokio::test]
+async fn output_arrives_whole_and_before_the_exit_code() {
+    for protocol in EXEC {
+        let (mut server, mut client) = within(pair(protocol, ALL)).await;
+        let (out, err) = (noise(1 << 20), noise(100_000));
+        let (mut stdout, mut stderr) = (server.stdout.take().expect("out"), server.stderr.take().expect("err"));
+        let (expected_out, expected_err) = (out.clone(), err.clone());
+        let command = async move {
+            stdout.write_all(&out).await.expect("write");
+            stderr.write_all(&err).await.expect("write");
+            drop((stdout, stderr));
+            server.finish(ExitStatus::Code(7)).await;
+        };
+        let (stdout, stderr) = (client.stdout.take(), client.stderr.take());
+        let user = async { (tokio::join!(read_all(stdout), read_all(stderr)), client.wait().await.expect("status")) };
+        let ((), ((out, err), status)) = within(async { tokio::join!(command, user) }).await;
+        assert!(out == expected_out && err == expected_err, "{protocol:?}");
+        let expected = match protocol {
+            Protocol::WebSocketV1 => {
+                ExitStatus::Failed("command terminated with non-zero exit code: exit status 7".into())
+            }
+            _ => ExitStatus::Code(7),
+        };
+        assert_eq!(status, expected, "{protocol:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_stdin_reaches_the_command_while_its_output_goes_on() {
+    for protocol in [Protocol::WebSocketV5, Protocol::Spdy] {
+        let (mut server, mut client) = within(pair(protocol, ALL)).await;
+        let command = async move {
+            let input = read_all(server.stdin.take()).await;
+            let mut stdout = server.stdout.take().expect("out");
+            stdout.write_all(&input).await.unwrap_or_else(|e| panic!("{protocol:?} after the end of stdin: {e}"));
+            drop(stdout);
+            server.finish(ExitStatus::Success).await;
+        };
+        let mut stdin = client.stdin.take().expect("in");
+        let user = async {
+            stdin.write_all(&noise(600_000)).await.expect("write");
+            drop(stdin);
+            let stderr = client.stderr.take();
+            let output = tokio::join!(read_all(client.stdout.take()), read_all(stderr)).0;
+            (output, client.wait().await.expect("status"))
+        };
+        let ((), (output, status)) = within(async { tokio::join!(command, user) }).await;
+        assert!(output == noise(600_000), "{protocol:?}");
+        assert_eq!(status, ExitStatus::Success, "{protocol:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_terminal_has_one_output_and_is_resized() {
+    let tty = ExecStreams { tty: true, ..ALL };
+    for protocol in EXEC {
+        let (mut server, mut client) = within(pair(protocol, tty)).await;
+        assert!(server.stderr.is_none() && client.stderr.is_none());
+        let resize = client.resize.take().expect("resize");
+        let mut sizes = server.resize.take().expect("resize");
+        for width in [80, 132] {
+            resize.send(TerminalSize { width, height: 24 }).await.expect("send");
+            assert_eq!(within(sizes.recv()).await, Some(TerminalSize { width, height: 24 }), "{protocol:?}");
+        }
+        let mut stdin = client.stdin.take().expect("in");
+        stdin.write_all(b"ls\r").await.expect("write");
+        let mut typed = [0; 3];
+        within(server.stdin.as_mut().expect("in").read_exact(&mut typed)).await.expect("read");
+        assert_eq!(&typed, b"ls\r");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_noticed() {
+    for protocol in EXEC {
+        let (mut server, client) = within(pair(protocol, ALL)).await;
+        let closed = server.closed();
+        drop(client);
+        within(closed).await;
+        assert_eq!(within(read_all(server.stdin.take())).await, b"", "{protocol:?}");
+        let mut stdout = server.stdout.take().expect("out");
+        let written = async { while stdout.write_all(&[0; 1000]).await.is_ok() {} };
+        within(written).await;
+        within(server.finish(ExitStatus::Success)).await;
+    }
+}
+
+#[tokio::test]
+async fn output_that_nobody_reads_holds_the_command_back() {
+    for protocol in EXEC {
+        let (mut server, _client) = within(pair(protocol, ALL)).await;
+        let mut stdout = server.stdout.take().expect("out");
+        let mut written = 0usize;
+        let fill = async {
+            while let Ok(len) = stdout.write(&[0; 4096]).await {
+                written += len;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = fill => panic!("the connection broke"),
+            () = idle() => {}
+        }
+        assert!(written < 4 << 20, "{protocol:?} buffers {written} bytes");
+    }
+}
+
+/// Until all other tasks wait.
+async fn idle() {
+    for _ in 0..20_000 {
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn echo_shouting(mut forward: Forward) {
+    if forward.port == 81 {
+        forward.error.write_all(b"nobody listens on port 81").await.expect("write");
+        return;
+    }
+    let mut input = Vec::new();
+    forward.data.read_to_end(&mut input).await.expect("read");
+    input.make_ascii_uppercase();
+    forward.data.write_all(&input).await.expect("write");
+}
+
+#[tokio::test]
+async fn connections_to_ports_run_side_by_side_and_close_by_halves() {
+    for protocol in FORWARD {
+        let (ours, theirs) = duplex(1000);
+        let (server, client) = within(async {
+            tokio::join!(serve_port_forward(ours, protocol, &[]), client::port_forward(theirs, protocol))
+        })
+        .await;
+        let (mut server, client) = (server.expect("server"), client.expect("client"));
+        let serve = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            while let Some(forward) = server.next().await {
+                connections.spawn(echo_shouting(forward.expect("forward")));
+            }
+            connections.join_all().await;
+        });
+        let text = |i: usize| format!("hello {i} ").repeat(3000);
+        let connect = |i: usize| {
+            let client = &client;
+            async move {
+                let mut connection = client.connect(8080).await.expect("connect");
+                connection.data.write_all(text(i).as_bytes()).await.expect("write");
+                connection.data.shutdown().await.expect("half-close");
+                let answer = tokio::join!(read_all(Some(connection.data)), read_all(Some(connection.error)));
+                assert!(answer.0 == text(i).to_uppercase().into_bytes(), "{protocol:?} connection {i}");
+                assert_eq!(answer.1, b"");
+            }
+        };
+        within(futures::future::join_all((0..20).map(connect))).await;
+        let refused = client.connect(81).await.expect("connect");
+        assert_eq!(within(read_all(Some(refused.error))).await, b"nobody listens on port 81");
+        drop(client);
+        within(serve).await.expect("the server ends with its client");
+    }
+}
+
+#[tokio::test]
+async fn garbage_ends_the_connection_and_nothing_else() {
+    for (protocol, garbage) in [
+        (Protocol::Spdy, &b"GET / HTTP/1.1\r\n\r\n and more of the same"[..]),
+        (Protocol::SpdyOverWebSocket, &[0x82, 0x85, 1, 2, 3, 4, 9, 9, 9, 9, 9]),
+        (Protocol::SpdyOverWebSocket, &[0xff; 64]),
+    ] {
+        let (ours, mut theirs) = duplex(1000);
+        let mut server = within(serve_port_forward(ours, protocol, &[])).await.expect("server");
+        theirs.write_all(garbage).await.expect("write");
+        theirs.shutdown().await.expect("shutdown");
+        assert!(within(server.next()).await.is_none(), "{protocol:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_was_not_asked_for_is_an_error() {
+    let (ours, theirs) = duplex(1000);
+    let only_output = ExecStreams { stdout: true, ..ExecStreams::default() };
+    let (server, _client) = within(async {
+        tokio::join!(serve_exec(ours, Protocol::Spdy, only_output), client::exec(theirs, Protocol::Spdy, ALL))
+    })
+    .await;
+    let Err(error) = server else { panic!("stdin was taken") };
+    assert_eq!(error.to_string(), r#"the peer broke the protocol: a stream of type "stdin" was not asked for"#);
+}
