@@ -11,8 +11,10 @@ pub mod patch;
 pub mod quantity;
 pub mod revision;
 pub mod schema;
+pub mod selector;
 pub mod status;
 pub mod typed;
+pub mod validation;
 
 pub use name::{Gvk, Gvr, Key};
 pub use object::{Meta, Object, OwnerReference};

@@ -72,7 +72,10 @@ fn zero(schema: Schema<'_>, presence: Presence) -> Option<Value> {
         Type::Bool => Value::Bool(false),
         // creationTimestamp is left out when zero; it is the only value of its type in ObjectMeta.
         Type::Time | Type::MicroTime | Type::List(_) | Type::Map(_) => Value::Null,
-        Type::Struct(_) if presence == Presence::Always => Value::Object(Json::new()),
+        // Structs are values in Go, except for the selectors that the API asks for.
+        Type::Struct(of) if presence == Presence::Always || !of.name.ends_with(".LabelSelector") => {
+            Value::Object(Json::new())
+        }
         Type::Struct(_) | Type::Double | Type::Bytes | Type::Quantity | Type::IntOrString => return None,
         Type::Any | Type::Object | Type::Ref(_) | Type::Builtin(_) => return None,
     })

@@ -1,0 +1,9 @@
+//! Selectors: which objects a request, a service or a controller means.
+
+mod field;
+mod label;
+#[cfg(test)]
+mod tests;
+
+pub use field::{FieldRequirement, FieldSelector};
+pub use label::{LabelSelector, Operator, Requirement};
