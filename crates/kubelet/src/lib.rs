@@ -1,0 +1,105 @@
+//! The kubelet: makes the pods of one node run, and tells how they are.
+//!
+//! ```text
+//! API server, manifests --> pods (one worker a pod) --> plan(pod, observed, now) --> steps --> CRI --> runtime
+//!                                  ^                                                              |
+//!                                  +--- events, probes, references, timers <----------------------+
+//! ```
+//! It reaches containers by CRI only, cgroups, mounts and the machine by the seams of [`config`]. What is decided is
+//! pure ([`plan`], [`status`], [`env`], [`qos`], [`security`], [`dns`], [`create`]); workers do it. It remembers nothing
+//! on disk but volumes: a restarted kubelet learns its pods from the API and from the runtime's labels.
+
+pub mod admission;
+pub mod config;
+pub mod crash;
+pub mod create;
+pub mod dns;
+pub mod env;
+mod follow;
+mod hook;
+pub mod logs;
+mod node;
+pub mod observed;
+pub mod plan;
+pub mod pod;
+mod pods;
+pub mod probe;
+pub mod qos;
+mod references;
+pub mod security;
+mod shared;
+pub mod status;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+pub mod volumes;
+mod worker;
+
+use std::sync::Arc;
+
+use api::typed::{Node, Pod, Service, Typed};
+use client::{Client, Env, Recorder};
+use tokio::sync::{Notify, watch};
+
+pub use config::{Config, Deps};
+use follow::Follow;
+use pod::PodRef;
+use references::References;
+use shared::Shared;
+
+/// A kubelet that runs. Dropping its future stops it; the containers of its pods run on.
+pub struct Kubelet {
+    shared: Arc<Shared>,
+    pods: Follow,
+    node: Arc<Follow>,
+    running: watch::Receiver<Vec<PodRef>>,
+    told: watch::Sender<Vec<PodRef>>,
+    node_wake: Arc<Notify>,
+}
+
+impl Kubelet {
+    /// Reads the machine and begins to follow the API. Must be called inside a tokio runtime.
+    pub fn new(config: Config, deps: Deps) -> std::io::Result<Self> {
+        std::fs::create_dir_all(config.root.join("pods"))?;
+        let client = Client::new(Arc::clone(&deps.transport), "kubelet");
+        let env = Env { clock: Arc::clone(&deps.clock), rng: deps.rng.clone() };
+        let recorder = Recorder::start(client.clone(), "kubelet", &config.node_name, env);
+        let machine = deps.machine.facts()?;
+        let gauges = deps.machine.gauges(&config.root)?;
+        let allocatable_millis = node::status::allocatable(&config, &machine, &gauges);
+        let node_name = config.node_name.clone();
+        let shared = Arc::new(Shared {
+            references: References::new(client.clone()),
+            services: Follow::start(client.clone(), Service::GVR, "", ""),
+            config,
+            deps,
+            recorder,
+            machine,
+            allocatable_millis,
+            client: client.clone(),
+        });
+        let pods = Follow::start(client.clone(), Pod::GVR, "", &format!("spec.nodeName={node_name}"));
+        let node = Arc::new(Follow::start(client, Node::GVR, "", &format!("metadata.name={node_name}")));
+        let (told, running) = watch::channel(Vec::new());
+        Ok(Self { shared, pods, node, running, told, node_wake: Arc::new(Notify::new()) })
+    }
+
+    /// The pods that this kubelet works on.
+    pub fn running(&self) -> watch::Receiver<Vec<PodRef>> {
+        self.running.clone()
+    }
+
+    /// To be notified when the runtime or its network has become ready, so that the node is told ready at once.
+    pub fn node_wake(&self) -> Arc<Notify> {
+        Arc::clone(&self.node_wake)
+    }
+
+    /// Runs until it is dropped.
+    pub async fn run(self) {
+        let (_statics, no_statics) = watch::channel(Some(Vec::new()));
+        let pods = pods::Pods::run(Arc::clone(&self.shared), self.pods.subscribe(), no_statics, self.told);
+        let node = node::run(Arc::clone(&self.shared), Arc::clone(&self.node), self.node_wake);
+        tokio::join!(Box::pin(pods), Box::pin(node));
+    }
+}
