@@ -8,6 +8,7 @@ use stdx::{Clock, Rng};
 use store::Store;
 use tokio::task::JoinSet;
 
+use crate::bootstrap;
 use crate::registry::Registry;
 use crate::seams::Seams;
 use crate::services::Services;
@@ -72,12 +73,18 @@ impl Engine {
         let engine = Arc::new(Self { registry, store, clock, rng, config, caches, services, seams, tasks });
         let weak = Arc::downgrade(&engine);
         engine.tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(upkeep::run(weak));
+        bootstrap::run(&engine).await?;
         Ok(engine)
     }
 
     /// Connects authorization and tokens; once, before requests are served.
     pub fn connect(&self, seams: Seams) {
         self.seams.get_or_init(|| seams);
+    }
+
+    /// Creates those of the objects that do not exist (the bootstrap roles of RBAC).
+    pub async fn ensure(self: &Arc<Self>, objects: Vec<serde_json::Value>) -> Result<(), Status> {
+        bootstrap::ensure(self, objects).await
     }
 
     pub fn registry(&self) -> &Registry {

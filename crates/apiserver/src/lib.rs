@@ -5,6 +5,7 @@
 //! permission; behind it are resources, verbs and storage.
 
 pub mod admission;
+pub mod bootstrap;
 pub mod causes;
 pub mod connect;
 pub mod engine;
@@ -35,3 +36,6 @@ pub use engine::Engine;
 pub use http::{Server, ServerConfig};
 pub use registry::Registry;
 pub use verbs::{Answer, AnswerBody, AnswerStream, Params, RequestContext};
+
+#[cfg(test)]
+mod tests;

@@ -35,6 +35,7 @@ pub async fn run(engine: Weak<Engine>) {
 
 /// Deletes Events that were last written more than an hour ago, as upstream's leases on them do.
 pub async fn expire_events(engine: &Engine) -> Result<usize, Status> {
+    engine.caches().catch_up(&**engine.store()).await?;
     let Some(table) = engine.table(&EVENTS) else { return Ok(0) };
     let now = engine.clock().now();
     let expired: Vec<Object> = table.iter().filter(|event| last_seen(event) + EVENT_TTL < now).cloned().collect();

@@ -6,7 +6,6 @@
 mod assign;
 mod pool;
 
-use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api::{Object, Status};
@@ -30,7 +29,6 @@ pub struct Services {
 pub(crate) struct State {
     pub ips: Pool,
     pub ports: Pool,
-    pub cidr: (Ipv4Addr, u8),
 }
 
 impl Services {
@@ -41,7 +39,7 @@ impl Services {
         let ips = Pool::new(network + 1, network + size - 2, &[network + KUBERNETES_OFFSET, network + DNS_OFFSET]);
         let (first, last) = config.node_ports;
         let ports = Pool::new(u32::from(first), u32::from(last), &[]);
-        Self { state: Arc::new(Mutex::new(State { ips, ports, cidr: config.service_cidr })), rng }
+        Self { state: Arc::new(Mutex::new(State { ips, ports })), rng }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -63,7 +61,10 @@ impl Services {
     }
 
     /// Gives back what a service had before a write and does not have after it.
-    pub fn released(&self, before: &Value, after: Option<&Value>) {
+    pub fn released(&self, resource: &Resource, before: &Value, after: Option<&Value>) {
+        if !resource.allocates {
+            return;
+        }
         let kept = |of: fn(&Value) -> Vec<u32>| after.map(of).unwrap_or_default();
         let (kept_ips, kept_ports) = (kept(assign::ips_of), kept(assign::ports_of));
         let mut state = self.state();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::resource::Subresource;
 use crate::tree;
-use crate::verbs::{self, Answer, Call, Existing, Patch, WriteOptions, Writer};
+use crate::verbs::{self, Answer, Call, Existing, Patch, Tracking, WriteOptions};
 
 const SCHEMA: &str = "io.k8s.api.autoscaling.v1.Scale";
 
@@ -75,7 +75,7 @@ async fn write(
         }
         Ok(object)
     };
-    let json = verbs::replace(&mut call, &key, options, Writer::Update, change).await?;
+    let json = verbs::replace(&mut call, &key, options, Tracking::Changes, change).await?;
     let object: Value = serde_json::from_slice(&json).map_err(Status::internal)?;
     let scale = scale_of(&object, &paths);
     call.answer(200, verbs::json_of(&scale))

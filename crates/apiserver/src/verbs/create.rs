@@ -19,7 +19,7 @@ pub(super) async fn create(mut call: Call) -> Result<Answer, Status> {
     let options = WriteOptions::read(&call, "CreateOptions")?;
     let mut object = decode::body(&mut call, &options)?;
     meta::place(&call, &mut object)?;
-    let json = create_object(&mut call, object, &options, managed::Writer::Update).await?;
+    let json = create_object(&mut call, object, &options, managed::Tracking::Changes).await?;
     call.answer(201, json)
 }
 
@@ -28,7 +28,7 @@ pub(crate) async fn create_object(
     call: &mut Call,
     mut object: Value,
     options: &WriteOptions,
-    writer: managed::Writer<'_>,
+    tracking: managed::Tracking,
 ) -> Result<Bytes, Status> {
     if !tree::text(&object, "metadata.resourceVersion").is_empty() {
         let message = "resourceVersion should not be set on objects to be created";
@@ -36,7 +36,7 @@ pub(crate) async fn create_object(
     }
     call.catch_up().await?;
     prepare::confine_new(call, &mut object);
-    managed::track(call, None, &mut object, options, writer)?;
+    managed::track(call, None, &mut object, options, tracking)?;
     let name = tree::text(&object, "metadata.name").to_owned();
     let attributes = Attributes::new(call, &name, Operation::Create, options.dry_run, None);
     admission::mutate(&attributes, &mut object)?;
@@ -58,6 +58,7 @@ async fn finish(call: &mut Call, object: &Value, options: &WriteOptions) -> Resu
     let key = meta::key_of(object);
     let attributes = Attributes::new(call, &key.name, Operation::Create, options.dry_run, None);
     admission::validate(&attributes, object).map_err(CommitError::Failed)?;
+    validate::grant(call, object, None).map_err(CommitError::Failed)?;
     let mut object = object.clone();
     let reservation = call.engine.services().assign(&call.resource, &mut object, None).map_err(CommitError::Failed)?;
     let bytes = commit::encode(call, &object);

@@ -111,7 +111,9 @@ async fn attempt(call: &Call, key: &Key, options: &DeleteOptions, existing: &Exi
             let revision = if options.is_dry_run() {
                 existing.revision
             } else {
-                commit::delete(call, key, existing.revision).await?
+                let revision = commit::delete(call, key, existing.revision).await?;
+                call.engine.services().released(&call.resource, &existing.tree, None);
+                revision
             };
             let json = storage::with_revision(&commit::encode(call, &object), revision);
             done(commit::outward(call, json).map_err(CommitError::Failed)?, true)

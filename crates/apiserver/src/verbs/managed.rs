@@ -1,34 +1,54 @@
 //! Who owns which field: managedFields of every write, and server-side apply.
 
 use api::Status;
+use api::apply::{self, Writer};
 use serde_json::Value;
 
-use super::{Call, WriteOptions};
+use super::{Call, WriteOptions, decode};
+use crate::resource::Subresource;
 
-/// How a write claims its fields.
-#[derive(Clone, Copy)]
-pub(crate) enum Writer<'a> {
-    /// It owns what it changes.
-    Update,
-    /// It owns what its configuration says, and the object becomes what all appliers want.
-    Apply(&'a Value),
+/// Whether a write still has to claim what it changes. An applied object comes with its owners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tracking {
+    Changes,
+    Done,
 }
 
-/// Brings `new` and its managedFields to what the writer makes of `old`.
+/// Makes the fields that differ from `old` the writer's.
 pub(crate) fn track(
-    _call: &mut Call,
-    _old: Option<&Value>,
-    _new: &mut Value,
-    _options: &WriteOptions,
-    writer: Writer<'_>,
+    call: &Call,
+    old: Option<&Value>,
+    new: &mut Value,
+    options: &WriteOptions,
+    tracking: Tracking,
 ) -> Result<(), Status> {
-    match writer {
-        Writer::Update => Ok(()),
-        Writer::Apply(_) => Err(Status::failure(501, "NotImplemented", "apply is being built")),
+    if tracking == Tracking::Done {
+        return Ok(());
     }
+    let version = call.resource.kind.api_version();
+    apply::track_update(old, new, decode::schema_of(&call.resource)?, writer(call, options, &version));
+    Ok(())
 }
 
-/// Nothing changed but the times in managedFields: such a write is none.
-pub(crate) fn only_times_differ(new: &Value, old: &Value) -> bool {
-    new == old
+/// The object that an applied configuration makes of the present one, with defaults.
+pub(crate) fn applied(
+    call: &Call,
+    live: Option<&Value>,
+    configuration: &Value,
+    options: &WriteOptions,
+) -> Result<Value, Status> {
+    let version = call.resource.kind.api_version();
+    let schema = decode::schema_of(&call.resource)?;
+    let mut new = apply::apply(live, configuration, options.force, schema, writer(call, options, &version))?;
+    super::prepare::apply_defaults(&call.resource, &mut new);
+    Ok(new)
+}
+
+fn writer<'a>(call: &'a Call, options: &'a WriteOptions, api_version: &'a str) -> Writer<'a> {
+    let reset: &[&str] = match call.subresource() {
+        "" if call.resource.has(&Subresource::Status) => &["status"],
+        "status" => &["spec"],
+        _ => &[],
+    };
+    Writer { manager: &options.field_manager, api_version, subresource: call.subresource(), now: call.now(), reset }
 }

@@ -39,7 +39,7 @@ use crate::watchcache::WatchCache;
 pub(crate) use crate::output::json_of;
 pub(crate) use commit::{CommitError, encode, put};
 pub(crate) use decode::{decode_as, decode_review, named_schema};
-pub(crate) use managed::Writer;
+pub(crate) use managed::Tracking;
 pub(crate) use meta::timestamp;
 pub use params::Params;
 pub(crate) use params::unescape;

@@ -9,8 +9,6 @@ use super::Call;
 use crate::causes::{forbidden, invalid_value, unsupported};
 use crate::resource::invalid;
 
-const MANAGER_LEN_MAX: usize = 128;
-
 /// Options of create, update and patch.
 #[derive(Clone, Debug, Default)]
 pub struct WriteOptions {
@@ -33,28 +31,14 @@ impl WriteOptions {
         invalid(&meta_kind(kind), "", causes)?;
         Ok(Self {
             dry_run: params.get("dryRun").is_some(),
-            field_manager: field_manager(params.get("fieldManager"), &call.context.user_agent),
+            field_manager: api::apply::manager_name(
+                params.get("fieldManager").unwrap_or_default(),
+                &call.context.user_agent,
+            ),
             validation: validation.unwrap_or_default(),
             force: params.flag("force"),
         })
     }
-}
-
-/// The manager named in the query, or the client's program name.
-fn field_manager(named: Option<&str>, user_agent: &str) -> String {
-    if let Some(name) = named {
-        return name.to_owned();
-    }
-    let program = user_agent.split('/').next().unwrap_or_default();
-    let printable = program.chars().filter(|c| !c.is_control());
-    printable
-        .scan(0, |len, c| {
-            *len += c.len_utf8();
-            Some((*len, c))
-        })
-        .take_while(|(len, _)| *len <= MANAGER_LEN_MAX)
-        .map(|(_, c)| c)
-        .collect()
 }
 
 fn dry_run_causes<'a>(values: impl Iterator<Item = &'a str>) -> Vec<Cause> {

@@ -27,7 +27,7 @@ pub(super) async fn patch(mut call: Call) -> Result<Answer, Status> {
             }
             let key = call.key();
             let make = |call: &mut Call, old: &Value| patch.patched(call, old, options.validation);
-            let json = update::replace(&mut call, &key, &options, managed::Writer::Update, make).await?;
+            let json = update::replace(&mut call, &key, &options, managed::Tracking::Changes, make).await?;
             call.answer(200, json)
         }
     }
@@ -99,15 +99,13 @@ async fn apply(mut call: Call, configuration: &Value, options: &WriteOptions) ->
     }
     let checked = checked_configuration(&mut call, configuration, options)?;
     let key = call.key();
-    let writer = managed::Writer::Apply(&checked);
     if super::commit::read(&call, &key).await?.is_none() {
         if !call.subresource().is_empty() {
             return Err(Status::not_found(call.about()));
         }
-        let mut object = checked.clone();
-        super::prepare::apply_defaults(&call.resource, &mut object);
+        let mut object = managed::applied(&call, None, &checked, options)?;
         meta::place(&call, &mut object)?;
-        match super::create_object(&mut call, object, options, writer).await {
+        match super::create_object(&mut call, object, options, managed::Tracking::Done).await {
             Err(status) if status.is_already_exists() => {}
             created => {
                 let json = created?;
@@ -115,8 +113,8 @@ async fn apply(mut call: Call, configuration: &Value, options: &WriteOptions) ->
             }
         }
     }
-    // The tracker merges the configuration into the present object; what is made here is only where it starts.
-    let json = update::replace(&mut call, &key, options, writer, |_, old| Ok(old.clone())).await?;
+    let make = |call: &mut Call, old: &Value| managed::applied(call, Some(old), &checked, options);
+    let json = update::replace(&mut call, &key, options, managed::Tracking::Done, make).await?;
     call.answer(200, json)
 }
 

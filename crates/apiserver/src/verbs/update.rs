@@ -51,11 +51,11 @@ pub(super) async fn update(mut call: Call) -> Result<Answer, Status> {
         && tree::text(&object, "metadata.resourceVersion").is_empty()
         && commit::read(&call, &key).await?.is_none()
     {
-        let json = super::create_object(&mut call, object, &options, managed::Writer::Update).await?;
+        let json = super::create_object(&mut call, object, &options, managed::Tracking::Changes).await?;
         return call.answer(201, json);
     }
     let make = |_: &mut Call, _: &Value| Ok(object.clone());
-    let json = replace(&mut call, &key, &options, managed::Writer::Update, make).await?;
+    let json = replace(&mut call, &key, &options, managed::Tracking::Changes, make).await?;
     call.answer(200, json)
 }
 
@@ -70,7 +70,7 @@ pub(crate) async fn replace(
     call: &mut Call,
     key: &Key,
     options: &WriteOptions,
-    writer: managed::Writer<'_>,
+    tracking: managed::Tracking,
     make: impl Fn(&mut Call, &Value) -> Result<Value, Status>,
 ) -> Result<Bytes, Status> {
     for _ in 0..ATTEMPTS_MAX {
@@ -78,7 +78,7 @@ pub(crate) async fn replace(
         let existing = existing.ok_or_else(|| Status::not_found(call.about_name(&key.name)))?;
         let new = make(call, &existing.tree)?;
         let named = named_revision(call, &new, &existing)?;
-        match write(call, key, options, writer, new, &existing).await {
+        match write(call, key, options, tracking, new, &existing).await {
             Ok(json) => return Ok(json),
             Err(CommitError::Failed(status)) => return Err(status),
             Err(CommitError::Conflict) if named => return Err(Status::conflict(call.about_name(&key.name), MODIFIED)),
@@ -119,7 +119,7 @@ async fn write(
     call: &mut Call,
     key: &Key,
     options: &WriteOptions,
-    writer: managed::Writer<'_>,
+    tracking: managed::Tracking,
     mut new: Value,
     existing: &Existing,
 ) -> Result<Bytes, CommitError> {
@@ -127,13 +127,14 @@ async fn write(
     let failed = CommitError::Failed;
     meta::carry(&mut new, old);
     prepare::confine(call, &mut new, old);
-    managed::track(call, Some(old), &mut new, options, writer).map_err(failed)?;
+    managed::track(call, Some(old), &mut new, options, tracking).map_err(failed)?;
     let attributes = Attributes::new(call, &key.name, Operation::Update, options.dry_run, Some(old));
     admission::mutate(&attributes, &mut new).map_err(failed)?;
     prepare::prepare_update(call, &mut new, old, options.dry_run);
     validate::update(call, &new, old).map_err(failed)?;
     let attributes = Attributes::new(call, &key.name, Operation::Update, options.dry_run, Some(old));
     admission::validate(&attributes, &new).map_err(failed)?;
+    validate::grant(call, &new, Some(old)).map_err(failed)?;
     let reservation = call.engine.services().assign(&call.resource, &mut new, Some(old)).map_err(failed)?;
     if deletes(call, &new, old) {
         let revision =
@@ -142,7 +143,7 @@ async fn write(
         return commit::outward(call, bytes).map_err(failed);
     }
     let bytes = commit::encode(call, &new);
-    if bytes == existing.stored || managed::only_times_differ(&new, old) {
+    if bytes == existing.stored {
         return existing.json(call).map_err(failed);
     }
     let json = if options.dry_run {
@@ -150,6 +151,7 @@ async fn write(
     } else {
         let json = commit::put(call, key, Expect::At(existing.revision), bytes).await?;
         reservation.keep();
+        call.engine.services().released(&call.resource, old, Some(&new));
         json
     };
     commit::outward(call, json).map_err(failed)

@@ -7,6 +7,8 @@ use super::{Call, meta};
 use crate::resource::invalid;
 use crate::tree;
 
+const RBAC: &str = "rbac.authorization.k8s.io";
+
 pub(crate) fn create(call: &Call, object: &Value) -> Result<(), Status> {
     let resource = &call.resource;
     let mut causes = crate::pending::object_meta(object, resource.is_namespaced(), resource.name_rule);
@@ -23,4 +25,12 @@ pub(crate) fn update(call: &Call, new: &Value, old: &Value) -> Result<(), Status
         causes.extend(resource.hooks.validate_update.map(|validate| validate(new, old)).unwrap_or_default());
     }
     invalid(&resource.kind, tree::text(new, "metadata.name"), causes)
+}
+
+/// A role or binding may not give more than its writer has.
+pub(crate) fn grant(call: &Call, new: &Value, old: Option<&Value>) -> Result<(), Status> {
+    match call.engine.authorizer().filter(|_| call.resource.gvr.group == RBAC) {
+        Some(authorizer) => authorizer.may_grant(&call.context.user, &call.resource.gvr, new, old),
+        None => Ok(()),
+    }
 }

@@ -1,0 +1,114 @@
+//! What every cluster has from its first moment: its namespaces, and the service that leads to the API server.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use api::{Gvr, Status};
+use serde_json::{Value, json};
+
+use crate::engine::Engine;
+use crate::request::{ResourceRequest, Verb};
+use crate::tree;
+use crate::user::User;
+use crate::verbs::{Params, RequestContext};
+
+const NAMESPACES: &[&str] = &["default", "kube-system", "kube-public", "kube-node-lease"];
+const MANAGER: &str = "kube-apiserver";
+
+/// Makes what is missing, and tells where the API server is now.
+pub async fn run(engine: &Arc<Engine>) -> Result<(), Status> {
+    let namespace = |name: &&str| json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
+    ensure(engine, NAMESPACES.iter().map(namespace).collect()).await?;
+    ensure(engine, vec![service(engine)]).await?;
+    for object in [endpoints(engine), endpoint_slice(engine)] {
+        if write(engine, Verb::Create, &object).await?.is_some_and(|status| status.is_already_exists()) {
+            write(engine, Verb::Update, &object).await?.map_or(Ok(()), Err)?;
+        }
+    }
+    Ok(())
+}
+
+/// Creates those of the objects that do not exist.
+pub async fn ensure(engine: &Arc<Engine>, objects: Vec<Value>) -> Result<(), Status> {
+    for object in &objects {
+        match write(engine, Verb::Create, object).await? {
+            Some(status) if !status.is_already_exists() => return Err(status),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// One write through the same stages as every other. `Some` is what the API answered when it refused.
+async fn write(engine: &Arc<Engine>, verb: Verb, object: &Value) -> Result<Option<Status>, Status> {
+    let (group, version) = api::name::split_api_version(tree::text(object, "apiVersion"));
+    let kind = tree::text(object, "kind");
+    let resource = engine.registry().all().find(|resource| {
+        resource.kind.kind == kind && resource.kind.group == group && resource.kind.version == version
+    });
+    let gvr: Gvr = resource.ok_or_else(|| Status::internal(format!("no resource of kind {kind}")))?.gvr.clone();
+    let name = if verb == Verb::Create { "" } else { tree::text(object, "metadata.name") };
+    let info = ResourceRequest {
+        verb,
+        group: gvr.group.into_owned(),
+        version: gvr.version.into_owned(),
+        resource: gvr.resource.into_owned(),
+        namespace: tree::text(object, "metadata.namespace").to_owned(),
+        name: name.to_owned(),
+        subresource: String::new(),
+        tail: String::new(),
+    };
+    let context = RequestContext {
+        info,
+        user: User::component("system:apiserver", &["system:masters"]),
+        params: Params::default(),
+        content_type: "application/json".to_owned(),
+        accept: String::new(),
+        user_agent: MANAGER.to_owned(),
+        body: object.to_string().into(),
+    };
+    Ok(Box::pin(engine.dispatch(context)).await.err())
+}
+
+fn service(engine: &Engine) -> Value {
+    let first = Ipv4Addr::from(u32::from(engine.config().service_cidr.0) + 1);
+    json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {
+            "name": "kubernetes", "namespace": "default",
+            "labels": { "component": "apiserver", "provider": "kubernetes" },
+        },
+        "spec": {
+            "clusterIP": first, "type": "ClusterIP", "sessionAffinity": "None",
+            "ports": [{ "name": "https", "port": 443, "protocol": "TCP", "targetPort": engine.config().advertise_port }],
+        },
+    })
+}
+
+fn endpoints(engine: &Engine) -> Value {
+    let config = engine.config();
+    json!({
+        "apiVersion": "v1", "kind": "Endpoints",
+        "metadata": {
+            "name": "kubernetes", "namespace": "default",
+            "labels": { "endpointslice.kubernetes.io/skip-mirror": "true" },
+        },
+        "subsets": [{
+            "addresses": [{ "ip": config.advertise_address }],
+            "ports": [{ "name": "https", "port": config.advertise_port, "protocol": "TCP" }],
+        }],
+    })
+}
+
+fn endpoint_slice(engine: &Engine) -> Value {
+    let config = engine.config();
+    json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+        "metadata": {
+            "name": "kubernetes", "namespace": "default", "labels": { "kubernetes.io/service-name": "kubernetes" },
+        },
+        "addressType": "IPv4",
+        "endpoints": [{ "addresses": [config.advertise_address], "conditions": { "ready": true } }],
+        "ports": [{ "name": "https", "port": config.advertise_port, "protocol": "TCP" }],
+    })
+}

@@ -1,0 +1,8 @@
+//! The engine through its front door, over the memory store: what clients would notice.
+
+mod create;
+mod delete;
+mod kit;
+mod subresource;
+mod update;
+mod watch;

@@ -1,0 +1,171 @@
+//! Asking the engine without sockets.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use serde_json::{Value, json};
+use stdx::{ManualClock, Rng};
+
+use crate::engine::EngineConfig;
+use crate::request::{ResourceRequest, Verb};
+use crate::user::User;
+use crate::{AnswerBody, AnswerStream, Engine, Params, RequestContext};
+
+pub struct Kit {
+    pub engine: Arc<Engine>,
+    pub clock: Arc<ManualClock>,
+}
+
+/// A request under way.
+pub struct Ask<'a> {
+    kit: &'a Kit,
+    context: RequestContext,
+}
+
+pub async fn kit() -> Kit {
+    let clock = Arc::new(ManualClock::new("2026-01-01T00:00:00Z".parse().unwrap()));
+    let store = Arc::new(store::MemoryStore::new());
+    let engine = Engine::start(store, clock.clone(), Rng::seeded(1), EngineConfig::default()).await.unwrap();
+    let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "default", "namespace": "default" } });
+    engine.ensure(vec![account]).await.unwrap();
+    Kit { engine, clock }
+}
+
+impl Kit {
+    /// `GET /api/v1/namespaces/default/pods/x?a=b`, as a client writes it.
+    pub fn ask(&self, line: &str) -> Ask<'_> {
+        let (method, target) = line.split_once(' ').unwrap();
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let params = Params::parse(query);
+        let context = RequestContext {
+            info: parse(method, path, &params),
+            user: User::component("admin", &["system:masters"]),
+            params,
+            content_type: String::new(),
+            accept: String::new(),
+            user_agent: "kit/1".to_owned(),
+            body: Bytes::new(),
+        };
+        Ask { kit: self, context }
+    }
+
+    /// Creates it and expects that to work.
+    pub async fn create(&self, path: &str, object: Value) -> Value {
+        let (code, body) = self.ask(&format!("POST {path}")).body(object).send().await;
+        assert_eq!(code, 201, "{body}");
+        body
+    }
+}
+
+fn parse(method: &str, path: &str, params: &Params) -> ResourceRequest {
+    let mut parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let group = if parts.remove(0) == "api" { "" } else { parts.remove(0) };
+    let version = parts.remove(0);
+    let namespace = if parts[0] == "namespaces" && parts.len() > 2 && !matches!(parts[2], "finalize" | "status") {
+        parts.remove(0);
+        parts.remove(0)
+    } else {
+        ""
+    };
+    let name = parts.get(1).copied().unwrap_or_default();
+    let verb = match (method, name.is_empty()) {
+        ("GET", _) if params.flag("watch") => Verb::Watch,
+        ("GET", true) => Verb::List,
+        ("GET", false) => Verb::Get,
+        ("POST", _) => Verb::Create,
+        ("PUT", _) => Verb::Update,
+        ("PATCH", _) => Verb::Patch,
+        ("DELETE", true) => Verb::DeleteCollection,
+        _ => Verb::Delete,
+    };
+    ResourceRequest {
+        verb,
+        group: group.to_owned(),
+        version: version.to_owned(),
+        resource: parts[0].to_owned(),
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        subresource: parts.get(2).copied().unwrap_or_default().to_owned(),
+        tail: String::new(),
+    }
+}
+
+impl Ask<'_> {
+    pub fn body(mut self, body: Value) -> Self {
+        self.context.body = body.to_string().into();
+        self
+    }
+
+    pub fn content_type(mut self, content_type: &str) -> Self {
+        content_type.clone_into(&mut self.context.content_type);
+        self
+    }
+
+    pub fn accept(mut self, accept: &str) -> Self {
+        accept.clone_into(&mut self.context.accept);
+        self
+    }
+
+    /// The code and the whole body; a failure as its Status.
+    pub async fn send(self) -> (u16, Value) {
+        match self.kit.engine.dispatch(self.context).await {
+            Err(status) => (status.code, serde_json::from_slice(&status.to_json()).unwrap()),
+            Ok(answer) => {
+                let bytes = match answer.body {
+                    AnswerBody::Whole(bytes) => bytes.to_vec(),
+                    AnswerBody::Stream(stream) => stream.collect::<Vec<_>>().await.concat(),
+                };
+                (answer.code, serde_json::from_slice(&bytes).unwrap())
+            }
+        }
+    }
+
+    pub async fn stream(self) -> Frames {
+        match self.kit.engine.dispatch(self.context).await.unwrap().body {
+            AnswerBody::Stream(stream) => Frames(stream),
+            AnswerBody::Whole(_) => panic!("not a stream"),
+        }
+    }
+}
+
+pub struct Frames(AnswerStream);
+
+impl Frames {
+    /// The next event, as `ADDED name@revision`; the stream's end as `END`.
+    pub async fn next(&mut self) -> String {
+        match self.event().await {
+            None => "END".to_owned(),
+            Some(event) if event["type"] == "ERROR" => {
+                format!("ERROR {} {}", event["object"]["code"], event["object"]["message"].as_str().unwrap())
+            }
+            Some(event) => {
+                let meta = &event["object"]["metadata"];
+                let name = meta["name"].as_str().unwrap_or_default();
+                let end = if meta["annotations"]["k8s.io/initial-events-end"] == "true" { " end" } else { "" };
+                format!("{} {name}{end}", event["type"].as_str().unwrap())
+            }
+        }
+    }
+
+    pub async fn event(&mut self) -> Option<Value> {
+        let frame = tokio::time::timeout(std::time::Duration::from_secs(7200), self.0.next()).await.expect("an event");
+        frame.map(|bytes| serde_json::from_slice(&bytes).unwrap())
+    }
+}
+
+pub fn pod(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name },
+        "spec": { "containers": [{ "name": "c", "image": "nginx" }] },
+    })
+}
+
+pub fn config_map(name: &str) -> Value {
+    json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name }, "data": { "a": "1" } })
+}
+
+pub const PODS: &str = "/api/v1/namespaces/default/pods";
+pub const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
+pub const SERVICES: &str = "/api/v1/namespaces/default/services";
+pub const MERGE: &str = "application/merge-patch+json";
