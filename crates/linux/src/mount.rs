@@ -186,6 +186,8 @@ fn overlay_by_string(lower: &[PathBuf], upper: &Path, work: &Path) -> Result<Own
 /// A detached instance of a file system.
 pub fn new(fstype: &str, options: &[(String, String)], attr: Attr) -> Result<OwnedFd> {
     let fs = rustix::mount::fsopen(fstype, FsOpenFlags::FSOPEN_CLOEXEC).during(|| format!("fsopen {fstype}"))?;
+    // What df and /proc/mounts show as the device.
+    rustix::mount::fsconfig_set_string(&fs, "source", fstype).during(|| format!("{fstype} source"))?;
     for (key, value) in options {
         let done = if value.is_empty() {
             rustix::mount::fsconfig_set_flag(&fs, key.as_str())

@@ -179,3 +179,22 @@ pub fn exit_now(code: i32) -> ! {
     // SAFETY: _exit only ends the process.
     unsafe { libc::_exit(code) }
 }
+
+/// Closes every descriptor from `first` on, in a forked child that will not exec and must hold nothing of its parent.
+pub fn close_from(first: u32) {
+    // SAFETY: called in a forked child that runs no more code owning descriptors of the parent.
+    unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
+}
+
+/// Waits until a child may have changed. A child that ended before the call may be missed only until the next one.
+pub fn pause_for_child() {
+    // SAFETY: the set is initialised by sigemptyset; SIGCHLD is blocked so that sigwait sees it; pointers live.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, libc::SIGCHLD);
+        libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+        let mut signal = 0;
+        libc::sigwait(&raw const set, &raw mut signal);
+    }
+}

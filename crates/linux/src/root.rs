@@ -55,6 +55,10 @@ impl Root {
 
     fn make_dir_bounded(&self, path: &Path, mode: u32, dangling_max: u32) -> rustix::io::Result<OwnedFd> {
         let flags = OFlags::PATH | OFlags::DIRECTORY;
+        match self.open_at(path, flags, Mode::empty()) {
+            Err(Errno::NOENT) => {}
+            other => return other,
+        }
         let mut at = self.open_at(Path::new("."), flags, Mode::empty())?;
         let mut so_far = PathBuf::from("/");
         for part in path.components() {
