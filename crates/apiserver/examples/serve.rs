@@ -25,7 +25,8 @@ async fn main() {
     let engine = Engine::start(store, Arc::new(SystemClock), Rng::from_os(), config).await.unwrap();
     let mut config = ServerConfig::new(authority.certificate().clone(), Arc::new(TokenKey::ephemeral().unwrap()));
     config.static_tokens = vec![("admin".to_owned(), User::component("admin", &["system:masters"]))];
-    config.kubelet_client = Some(Identity::issued(&authority, Request::client("kube-apiserver-kubelet-client", &[]), now).unwrap());
+    config.kubelet_client =
+        Some(Identity::issued(&authority, Request::client("kube-apiserver-kubelet-client", &[]), now).unwrap());
     let server = Server::start(engine, config).await.unwrap();
     let identity = Identity::issued(&authority, Request::apiserver(&[Ipv4Addr::LOCALHOST.into()]), now).unwrap();
     let tls = Arc::new(server_config(identity, authority.certificate(), &["h2", "http/1.1"]).unwrap());

@@ -12,6 +12,7 @@ pub mod engine;
 pub mod filters;
 pub mod http;
 pub mod metrics;
+mod openapi;
 pub mod output;
 mod pending;
 pub mod rbac;

@@ -1,8 +1,8 @@
 //! Paths that are no resources: version, health, discovery, OpenAPI, token keys, metrics.
 
 mod aggregated;
-mod discovery;
-mod etag;
+pub(crate) mod discovery;
+pub(crate) mod etag;
 mod health;
 
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::http::body::Body;
 use crate::http::{Server, respond};
+use crate::openapi;
 use crate::verbs::Params;
 
 /// The release that our API follows, with our own mark as semver's build metadata, so that clients can parse it.
@@ -56,6 +57,7 @@ pub async fn answer(server: Arc<Server>, parts: Parts, path: String, params: Par
             respond::with(200, "application/jwk-set+json", crate::http::body::whole(known.jwks.to_string()))
         }
         [".well-known", "openid-configuration"] => respond::json(&openid_configuration(&known.issuer, &parts)),
+        ["openapi", "v3", rest @ ..] => openapi::answer(registry, rest, &parts),
         ["api"] => aggregated::or_plain(registry, &parts.headers, true, || discovery::api(&parts)),
         ["apis"] => aggregated::or_plain(registry, &parts.headers, false, || discovery::groups(registry)),
         ["apis", group] => {
