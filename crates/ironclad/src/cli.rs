@@ -9,6 +9,8 @@ use launcher::profile::{DEFAULT_NAME, Egress};
 use launcher::verbs::{delete, hello, image, logs, node, profiles, service, ssh, start, status, stop};
 use launcher::{Layout, Trouble};
 
+use crate::roles;
+
 /// Kubernetes, as one binary.
 #[derive(Debug, Parser)]
 #[command(name = "ironclad", version, about, arg_required_else_help = true, disable_help_subcommand = true)]
@@ -114,6 +116,9 @@ enum Verb {
     },
     /// Print the version.
     Version,
+    /// Run a control plane with a node (what a server's init runs).
+    #[command(hide = true)]
+    Server(RoleArgs),
     #[command(hide = true)]
     Fabric(Which),
     #[command(hide = true)]
@@ -202,6 +207,16 @@ struct NodeArgs {
     node: String,
 }
 
+/// Every process names its profile and node.
+#[derive(Debug, Args)]
+struct RoleArgs {
+    #[command(flatten)]
+    node: NodeArgs,
+    /// The node's state.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/ironclad")]
+    state: PathBuf,
+}
+
 /// Does what the command line says; gives the exit code.
 pub fn run(cli: Cli) -> launcher::Result<u8> {
     let layout = Layout::new(cli.roots.home, cli.roots.run);
@@ -226,6 +241,7 @@ pub fn run(cli: Cli) -> launcher::Result<u8> {
             println!("ironclad {}", env!("CARGO_PKG_VERSION"));
             Ok(())
         }
+        Verb::Server(args) => roles::run(async |stop| roles::server::run(&args.state, stop).await),
         Verb::Fabric(which) => fabric::main(&fabric::Args { layout, profile: which.profile }),
         Verb::Init(NodeArgs { which, node }) => {
             let args = init::Args { layout, profile: which.profile, node };

@@ -3,6 +3,7 @@
 //! `init` and `fabric` are begun before any thread exists, because they fork and enter namespaces.
 
 mod cli;
+mod roles;
 
 use std::process::ExitCode;
 

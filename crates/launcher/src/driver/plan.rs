@@ -47,6 +47,8 @@ pub enum NodeOp {
         at: PathBuf,
         to: &'static str,
     },
+    /// The node's own mounts are seen by those of its pods that ask for it (mountPropagation), as on any machine.
+    SharedMounts,
     /// Replaces what is there, also a symbolic link.
     Write {
         path: PathBuf,
@@ -87,6 +89,7 @@ pub fn node_ops(profile: &Profile, node: &NodeSpec, dirs: &NodeDirs, host: &Host
     ops.extend(name_ops(&root, profile, node, host));
     ops.push(NodeOp::Hostname { name: node.name.clone() });
     ops.push(NodeOp::Pivot { root });
+    ops.push(NodeOp::SharedMounts);
     ops.extend(net::node_sysctls().into_iter().map(|(key, value)| NodeOp::Sysctl { key, value }));
     ops
 }

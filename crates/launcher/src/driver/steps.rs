@@ -22,6 +22,10 @@ fn attempt(op: &NodeOp) -> io::Result<()> {
             let flags = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
             Ok(rustix::mount::mount_change("/", flags)?)
         }
+        NodeOp::SharedMounts => {
+            let flags = MountPropagationFlags::SHARED | MountPropagationFlags::REC;
+            Ok(rustix::mount::mount_change("/", flags)?)
+        }
         NodeOp::Directory { path, mode } => make_directory(path, *mode),
         NodeOp::Mount { kind, target, flags, data } => {
             let flags = flags.iter().fold(MountFlags::empty(), |all, flag| {
@@ -78,6 +82,7 @@ fn pivot(root: &Path) -> io::Result<()> {
 fn label(op: &NodeOp) -> String {
     match op {
         NodeOp::PrivateMounts => "make mounts private".to_owned(),
+        NodeOp::SharedMounts => "make mounts shared".to_owned(),
         NodeOp::Directory { path, .. } => format!("make {}", path.display()),
         NodeOp::Mount { kind, target, .. } => format!("mount {kind} on {}", target.display()),
         NodeOp::Bind { from, to } => format!("bind {} to {}", from.display(), to.display()),
