@@ -92,6 +92,9 @@ impl Plan {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
     pub action: Action,
+    /// Objects (of this uid, or of any where it is empty) that must not exist. The driver asks the API for each before it acts: a snapshot may lag in one
+    /// resource behind another, so that an object is missing in it which does exist.
+    pub absent: Vec<(Gvr, Key, Box<str>)>,
     pub done: Option<Note>,
     pub failed: Option<Note>,
     /// Done if the action failed (other than by a conflict): a status that shows the failure.
@@ -100,7 +103,7 @@ pub struct Step {
 
 impl From<Action> for Step {
     fn from(action: Action) -> Self {
-        Self { action, done: None, failed: None, otherwise: None }
+        Self { action, absent: Vec::new(), done: None, failed: None, otherwise: None }
     }
 }
 

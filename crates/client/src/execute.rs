@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use api::{Gvr, Key, Object};
+use api::status::About;
+use api::{Gvr, Key, Object, Status};
 use cache::{Action, Note, Plan, Precondition, Step};
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -51,7 +52,7 @@ impl Executor {
         while let Some(first) = rest.first() {
             let alike = rest.iter().take(batch_len).take_while(|step| may_join(&first.action, &step.action)).count();
             let (batch, later) = rest.split_at(alike.max(1));
-            let results = join_all(batch.iter().map(|step| self.act(&step.action))).await;
+            let results = join_all(batch.iter().map(|step| self.check_and_act(step))).await;
             let mut failed = false;
             for (step, result) in batch.iter().zip(results) {
                 failed |= !self.conclude(key, step, result, &mut outcome).await;
@@ -69,7 +70,8 @@ impl Executor {
     async fn conclude(&self, key: &Key, step: &Step, result: Result<Written>, outcome: &mut Outcome) -> bool {
         match result {
             Ok(written) => {
-                outcome.acted |= step.action != Action::Tell;
+                // A write that nothing will show wakes the key by its effects.
+                outcome.acted |= written.barrier.is_some();
                 outcome.barriers.extend(written.barrier);
                 if let Some(note) = &step.done {
                     self.recorder.record(fill_note(note, &written.name, ""));
@@ -97,6 +99,21 @@ impl Executor {
                 false
             }
         }
+    }
+
+    async fn check_and_act(&self, step: &Step) -> Result<Written> {
+        for (resource, key, uid) in &step.absent {
+            match self.client.read(resource, key).await {
+                Ok(found) if uid.is_empty() || found.uid() == &**uid => {
+                    let about = About { group: &resource.group, resource: &resource.resource, name: &key.name };
+                    return Err(Status::conflict(about, "it exists, and was planned for as gone").into());
+                }
+                Ok(_) => {}
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.act(&step.action).await
     }
 
     async fn act(&self, action: &Action) -> Result<Written> {

@@ -1,0 +1,81 @@
+//! The cluster's controllers: one file each, pure plans over a snapshot.
+//!
+//! No controller reads a clock, sleeps, remembers or writes: `client::driver` runs them all. A controller knows the
+//! resources it decides about and no other controller; they meet only in the API.
+
+mod deployment;
+mod endpoint_slice;
+mod endpoints;
+mod garbage;
+mod labels;
+mod namespace;
+mod node_ipam;
+mod node_lifecycle;
+mod owners;
+mod pod_garbage;
+mod pods;
+mod rank;
+mod replica_set;
+mod root_ca;
+mod service_account;
+mod services;
+mod taint_eviction;
+#[cfg(test)]
+mod testing;
+mod tree;
+
+use std::sync::Arc;
+
+use api::Gvr;
+use cache::Controller;
+
+pub use deployment::DeploymentController;
+pub use endpoint_slice::EndpointSliceController;
+pub use endpoints::EndpointsController;
+pub use garbage::GarbageCollector;
+pub use namespace::NamespaceController;
+pub use node_ipam::NodeIpamController;
+pub use node_lifecycle::NodeLifecycleController;
+pub use pod_garbage::PodGarbageCollector;
+pub use replica_set::ReplicaSetController;
+pub use root_ca::RootCaPublisher;
+pub use service_account::ServiceAccountController;
+pub use taint_eviction::TaintEvictionController;
+
+/// A resource that the API server serves and that can be listed, watched and deleted: one version of each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    pub resource: Gvr,
+    pub kind: String,
+    pub namespaced: bool,
+}
+
+/// What the controllers must be told about their cluster.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub served: Vec<Served>,
+    /// The cluster's authority, in PEM.
+    pub authority: String,
+    /// The range that nodes get their pods' ranges (a /24 each) from, such as `10.244.0.0/16`.
+    pub pod_range: String,
+    /// When this control plane began to look: nodes are not blamed for silence before it.
+    pub since: jiff::Timestamp,
+}
+
+/// Every controller of a cluster.
+pub fn all(settings: &Settings) -> Vec<Arc<dyn Controller>> {
+    vec![
+        Arc::new(DeploymentController),
+        Arc::new(ReplicaSetController),
+        Arc::new(EndpointSliceController),
+        Arc::new(EndpointsController),
+        Arc::new(ServiceAccountController),
+        Arc::new(RootCaPublisher::new(settings.authority.clone())),
+        Arc::new(NamespaceController::new(&settings.served)),
+        Arc::new(GarbageCollector::new(&settings.served)),
+        Arc::new(NodeLifecycleController::new(settings.since)),
+        Arc::new(TaintEvictionController),
+        Arc::new(NodeIpamController::new(&settings.pod_range)),
+        Arc::new(PodGarbageCollector),
+    ]
+}
