@@ -14,7 +14,6 @@ pub mod http;
 pub mod metrics;
 mod openapi;
 pub mod output;
-mod pending;
 pub mod rbac;
 pub mod registry;
 pub mod request;

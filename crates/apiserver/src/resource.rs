@@ -54,7 +54,7 @@ pub struct Resource {
     pub hooks: Hooks,
 }
 
-pub use crate::pending::NameRule;
+pub use api::validation::meta::NameRule;
 
 /// A question that is asked by creating it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +94,7 @@ impl Resource {
             returns_deleted: false,
             finalized_by_spec: false,
             allocates: false,
-            name_rule: NameRule::Subdomain,
+            name_rule: api::validation::name::dns1123_subdomain,
             hooks: Hooks::default(),
         }
     }

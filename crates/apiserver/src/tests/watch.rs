@@ -38,7 +38,7 @@ async fn a_list_shows_every_write_before_it() {
         kit.ask(&format!("GET {CONFIG_MAPS}?labelSelector=l+in+(y)&fieldSelector=metadata.name%21%3Dz")).send().await;
     assert_eq!(names(&list), "");
     let (code, refused) = kit.ask(&format!("GET {CONFIG_MAPS}?fieldSelector=data.a%3D1")).send().await;
-    expect!["400 field label not supported: data.a"]
+    expect![[r#"400 "data.a" is not a known field selector: only "metadata.name", "metadata.namespace""#]]
         .assert_eq(&format!("{code} {}", refused["message"].as_str().unwrap()));
 }
 

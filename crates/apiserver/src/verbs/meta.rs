@@ -1,16 +1,12 @@
 //! Metadata rules that hold for every object: where it is, what it is called, and what never changes.
 
-use api::status::Cause;
 use api::{Key, Status};
 use serde_json::Value;
 
 use super::Call;
-use crate::causes::{forbidden, invalid_value};
 use crate::tree;
 
 const SUFFIX_LEN: usize = 5;
-/// Generated names are cut to this before the suffix.
-const GENERATED_BASE_LEN_MAX: usize = 63 - SUFFIX_LEN;
 
 /// Puts the object into the request's namespace, and checks that it claims no other place.
 pub(crate) fn place(call: &Call, object: &mut Value) -> Result<(), Status> {
@@ -51,7 +47,7 @@ fn generate_name(call: &Call, object: &mut Value) {
     if base.is_empty() || !tree::text(object, "metadata.name").is_empty() {
         return;
     }
-    let base: String = base.chars().take(GENERATED_BASE_LEN_MAX).collect();
+    let base = api::validation::meta::name_stem(base);
     let name = format!("{base}{}", call.engine.rng().name_suffix(SUFFIX_LEN));
     tree::set(object, "metadata.name", name);
 }
@@ -67,8 +63,6 @@ pub(crate) fn timestamp(at: jiff::Timestamp) -> String {
 
 const CARRIED: &[&str] =
     &["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generateName"];
-const IMMUTABLE: &[&str] =
-    &["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"];
 
 /// Takes over what an update may leave out but never changes.
 pub(crate) fn carry(new: &mut Value, old: &Value) {
@@ -79,28 +73,4 @@ pub(crate) fn carry(new: &mut Value, old: &Value) {
         }
     }
     tree::remove(new, "metadata.selfLink");
-}
-
-/// What an update of the metadata breaks.
-pub(crate) fn update_causes(new: &Value, old: &Value) -> Vec<Cause> {
-    let mut causes = Vec::new();
-    for field in IMMUTABLE {
-        let path = format!("metadata.{field}");
-        let (now, before) = (tree::at(new, &path), tree::at(old, &path));
-        if now != before {
-            let shown = now.unwrap_or(&Value::Null);
-            causes.push(invalid_value(&path, shown, "field is immutable"));
-        }
-    }
-    if tree::is_set(old, "metadata.deletionTimestamp") {
-        let before = tree::texts(old, "metadata.finalizers");
-        let added = tree::texts(new, "metadata.finalizers").into_iter().filter(|name| !before.contains(name));
-        let added: Vec<String> = added.map(|name| format!("{name:?}")).collect();
-        if !added.is_empty() {
-            let found = format!("found new finalizers []string{{{}}}", added.join(", "));
-            let why = format!("no new finalizers can be added if the object is being deleted, {found}");
-            causes.push(forbidden("metadata.finalizers", &why));
-        }
-    }
-    causes
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api::selector::{FieldSelector, LabelSelector};
 use api::{Key, Object, Status};
 use cache::Table;
 
@@ -13,7 +14,7 @@ use crate::watchcache::Trigger;
 pub(crate) struct Selection {
     namespace: Option<Box<str>>,
     name: Option<Box<str>>,
-    labels: Option<Arc<crate::pending::LabelSelector>>,
+    labels: Option<Arc<LabelSelector>>,
     fields: Arc<[FieldTerm]>,
 }
 
@@ -34,7 +35,7 @@ impl Selection {
     pub fn read(call: &Call) -> Result<Self, Status> {
         let (info, params) = (&call.context.info, &call.context.params);
         let labels = params.get("labelSelector").map(|text| {
-            crate::pending::LabelSelector::parse(text)
+            LabelSelector::parse(text)
                 .map(Arc::new)
                 .map_err(|error| Status::bad_request(format!("unable to parse requirement: {error}")))
         });
@@ -91,18 +92,13 @@ impl FieldTerm {
     }
 }
 
-/// `a=b,c!=d`; `\,`, `\=` and `\\` stand for themselves in a value.
 fn parse_fields(call: &Call, text: &str) -> Result<Vec<FieldTerm>, Status> {
-    let mut terms = Vec::new();
-    for term in split_terms(text).into_iter().filter(|term| !term.is_empty()) {
-        let (name, equal, value) = split_term(&term).ok_or_else(|| {
-            let why = format!("invalid selector: '{text}'; can't understand '{term}'");
-            Status::bad_request(why)
-        })?;
-        let field = find_field(call, name).ok_or_else(|| unknown_field(call, name))?;
-        terms.push(FieldTerm { field, equal, value: unescape(value).into() });
-    }
-    Ok(terms)
+    let selector = FieldSelector::parse(text).map_err(Status::bad_request)?;
+    let term = |one: &api::selector::FieldRequirement| {
+        let field = find_field(call, &one.field).ok_or_else(|| unknown_field(call, &one.field))?;
+        Ok(FieldTerm { field, equal: one.equal, value: one.value.as_str().into() })
+    };
+    selector.requirements.iter().map(term).collect()
 }
 
 fn find_field(call: &Call, name: &str) -> Option<Field> {
@@ -118,45 +114,9 @@ fn find_field(call: &Call, name: &str) -> Option<Field> {
 }
 
 fn unknown_field(call: &Call, name: &str) -> Status {
-    let kind = &call.resource.kind;
-    let message = if kind.group.is_empty() || call.resource.selectable_fields.is_empty() {
-        format!("field label not supported: {name}")
-    } else {
+    Status::bad_request(if call.resource.selectable_fields.is_empty() {
         format!("{name:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
-    };
-    Status::bad_request(message)
-}
-
-fn split_terms(text: &str) -> Vec<String> {
-    let mut terms = vec![String::new()];
-    let mut escaped = false;
-    for c in text.chars() {
-        if c == ',' && !escaped {
-            terms.push(String::new());
-            continue;
-        }
-        escaped = c == '\\' && !escaped;
-        if let Some(term) = terms.last_mut() {
-            term.push(c);
-        }
-    }
-    terms
-}
-
-fn split_term(term: &str) -> Option<(&str, bool, &str)> {
-    let at = term.find('=')?;
-    let (name, value) = (&term[..at], &term[at + 1..]);
-    if let Some(name) = name.strip_suffix('!') {
-        return Some((name, false, value));
-    }
-    Some((name, true, value.strip_prefix('=').unwrap_or(value)))
-}
-
-fn unescape(value: &str) -> String {
-    let mut out = String::with_capacity(value.len());
-    let mut chars = value.chars();
-    while let Some(c) = chars.next() {
-        out.push(if c == '\\' { chars.next().unwrap_or('\\') } else { c });
-    }
-    out
+    } else {
+        format!("field label not supported: {name}")
+    })
 }

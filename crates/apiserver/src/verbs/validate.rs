@@ -3,7 +3,7 @@
 use api::Status;
 use serde_json::Value;
 
-use super::{Call, meta};
+use super::Call;
 use crate::resource::invalid;
 use crate::tree;
 
@@ -11,15 +11,15 @@ const RBAC: &str = "rbac.authorization.k8s.io";
 
 pub(crate) fn create(call: &Call, object: &Value) -> Result<(), Status> {
     let resource = &call.resource;
-    let mut causes = crate::pending::object_meta(object, resource.is_namespaced(), resource.name_rule);
+    let mut causes = api::validation::meta::object_meta(object, resource.is_namespaced(), resource.name_rule);
     causes.extend(resource.hooks.validate.map(|validate| validate(object)).unwrap_or_default());
     invalid(&resource.kind, tree::text(object, "metadata.name"), causes)
 }
 
 pub(crate) fn update(call: &Call, new: &Value, old: &Value) -> Result<(), Status> {
     let resource = &call.resource;
-    let mut causes = crate::pending::object_meta(new, resource.is_namespaced(), resource.name_rule);
-    causes.extend(meta::update_causes(new, old));
+    let mut causes = api::validation::meta::object_meta(new, resource.is_namespaced(), resource.name_rule);
+    causes.extend(api::validation::meta::object_meta_update(new, old));
     if matches!(call.subresource(), "" | "ephemeralcontainers") {
         causes.extend(resource.hooks.validate.map(|validate| validate(new)).unwrap_or_default());
         causes.extend(resource.hooks.validate_update.map(|validate| validate(new, old)).unwrap_or_default());

@@ -3,7 +3,7 @@
 use api::Gvr;
 use serde_json::{Value, json};
 
-use crate::resource::{Column, HookContext, Hooks, NameRule, Resource, Scope, Subresource};
+use crate::resource::{Column, HookContext, Hooks, Resource, Scope, Subresource};
 use crate::tree;
 
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
@@ -15,7 +15,7 @@ pub fn resource() -> Resource {
         selectable_fields: &["status.phase"],
         subresources: &[Subresource::Finalize, Subresource::Status],
         finalized_by_spec: true,
-        name_rule: NameRule::Label,
+        name_rule: api::validation::name::dns1123_label,
         columns: const {
             &[
                 Column::text("Status", "The status of the namespace", |object, _| {

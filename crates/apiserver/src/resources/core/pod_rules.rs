@@ -1,6 +1,8 @@
 //! What a pod must be, and what of it may change.
 
 use api::status::Cause;
+use api::validation::Path;
+use api::validation::name::dns1123_label;
 use serde_json::{Value, json};
 
 use crate::causes::{duplicate, forbidden, invalid_value, not_found, required, unsupported};
@@ -86,8 +88,8 @@ fn validate_container(container: &Value, at: &str, volumes: &[&str], causes: &mu
     let name = tree::text(container, "name");
     if name.is_empty() {
         causes.push(required(&format!("{at}.name"), ""));
-    } else if let Some(why) = crate::pending::dns_label(name) {
-        causes.push(invalid_value(&format!("{at}.name"), &name.into(), &why));
+    } else {
+        causes.extend(Path::new(&format!("{at}.name")).invalid_each(name, dns1123_label(name)));
     }
     if tree::text(container, "image").is_empty() {
         causes.push(required(&format!("{at}.image"), ""));

@@ -4,7 +4,7 @@ use api::Gvr;
 use serde_json::{Value, json};
 
 use super::service_rules;
-use crate::resource::{Column, HookContext, Hooks, NameRule, Resource, Scope, Subresource};
+use crate::resource::{Column, HookContext, Hooks, Resource, Scope, Subresource};
 use crate::tree;
 
 pub fn resource() -> Resource {
@@ -17,7 +17,7 @@ pub fn resource() -> Resource {
         create_on_update: true,
         returns_deleted: true,
         allocates: true,
-        name_rule: NameRule::Label,
+        name_rule: api::validation::name::dns1123_label,
         columns: COLUMNS,
         hooks: Hooks {
             prepare_create: Some(prepare_create),

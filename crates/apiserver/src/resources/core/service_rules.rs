@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 
 use api::status::Cause;
+use api::validation::Path;
+use api::validation::name::dns1123_label;
 use serde_json::Value;
 
 use crate::causes::{duplicate, invalid_value, required, unsupported};
@@ -57,9 +59,7 @@ fn validate_port<'a>(port: &'a Value, at: &str, named: bool, names: &mut Vec<&'a
     if named && name.is_empty() {
         causes.push(required(&format!("{at}.name"), ""));
     } else if !name.is_empty() {
-        if let Some(why) = crate::pending::dns_label(name) {
-            causes.push(invalid_value(&format!("{at}.name"), &name.into(), &why));
-        }
+        causes.extend(Path::new(&format!("{at}.name")).invalid_each(name, dns1123_label(name)));
         if names.contains(&name) {
             causes.push(duplicate(&format!("{at}.name"), &name.into()));
         }

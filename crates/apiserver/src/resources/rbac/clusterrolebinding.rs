@@ -2,14 +2,14 @@
 
 use api::Gvr;
 
-use super::{role, role_ref_stays, subjects, validate_binding};
-use crate::resource::{Column, Hooks, NameRule, Resource, Scope};
+use super::{path_segment, role, role_ref_stays, subjects, validate_binding};
+use crate::resource::{Column, Hooks, Resource, Scope};
 
 pub fn resource() -> Resource {
     let gvr = Gvr::new("rbac.authorization.k8s.io", "v1", "clusterrolebindings");
     Resource {
         create_on_update: true,
-        name_rule: NameRule::Path,
+        name_rule: path_segment,
         columns: const {
             &[
                 Column::text("Role", "The role that is bound.", |object, _| role(object).into()),

@@ -2,14 +2,14 @@
 
 use api::Gvr;
 
-use super::validate_rules;
-use crate::resource::{Hooks, NameRule, Resource, Scope};
+use super::{path_segment, validate_rules};
+use crate::resource::{Hooks, Resource, Scope};
 
 pub fn resource() -> Resource {
     let gvr = Gvr::new("rbac.authorization.k8s.io", "v1", "roles");
     Resource {
         create_on_update: true,
-        name_rule: NameRule::Path,
+        name_rule: path_segment,
         hooks: Hooks { validate: Some(validate_rules), ..Hooks::default() },
         ..Resource::new(gvr, "Role", "role", Scope::Namespaced, "io.k8s.api.rbac.v1.Role")
     }
