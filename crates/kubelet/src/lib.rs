@@ -17,7 +17,9 @@ pub mod dns;
 pub mod env;
 mod follow;
 mod hook;
+mod inotify;
 pub mod logs;
+pub mod machine;
 mod node;
 pub mod observed;
 pub mod plan;
@@ -27,6 +29,7 @@ pub mod probe;
 pub mod qos;
 mod references;
 pub mod security;
+mod server;
 mod shared;
 pub mod status;
 #[cfg(test)]
@@ -46,6 +49,7 @@ pub use config::{Config, Deps};
 use follow::Follow;
 use pod::PodRef;
 use references::References;
+pub use server::Server;
 use shared::Shared;
 
 /// A kubelet that runs. Dropping its future stops it; the containers of its pods run on.
@@ -93,6 +97,11 @@ impl Kubelet {
     /// To be notified when the runtime or its network has become ready, so that the node is told ready at once.
     pub fn node_wake(&self) -> Arc<Notify> {
         Arc::clone(&self.node_wake)
+    }
+
+    /// The server for logs, exec and the like, to be given a listener.
+    pub fn server(&self) -> Server {
+        Server::new(Arc::clone(&self.shared), self.running.clone())
     }
 
     /// Runs until it is dropped.

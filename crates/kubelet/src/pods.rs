@@ -179,7 +179,7 @@ impl Pods {
     fn set(&mut self, uid: String, desired: Desired, revision: api::Revision) {
         if let Some(running) = self.workers.get_mut(&uid) {
             let same = running.revision == revision && running.desired.mirror_uid == desired.mirror_uid;
-            if !(same && !running.desired.removed) {
+            if !same || running.desired.removed {
                 running.revision = revision;
                 running.desired = Desired { refused: running.desired.refused.clone(), ..desired };
                 running.handle.desired.send_replace(running.desired.clone());

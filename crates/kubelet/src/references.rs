@@ -101,6 +101,16 @@ impl References {
         Held { follow: Arc::new(follow), holders, _wake: AbortOnDropHandle::new(wake) }
     }
 
+    /// The revisions of what is held now, which tell whether anything has changed.
+    pub fn revisions(&self, wanted: &BTreeSet<Reference>) -> Vec<Option<api::Revision>> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let revision = |reference: &Reference| {
+            let view = held.get(reference)?.follow.view();
+            view.table.get(&Key::new(&reference.namespace, &reference.name)).map(Object::revision)
+        };
+        wanted.iter().map(revision).collect()
+    }
+
     /// The references' objects, once each has been read for the first time.
     pub async fn read(&self, wanted: &BTreeSet<Reference>) -> client::Result<Referred> {
         let mut referred = Referred::new();

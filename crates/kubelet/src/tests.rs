@@ -308,7 +308,9 @@ async fn a_missing_config_map_is_told_and_the_pod_starts_when_it_appears() {
         "/api/v1/namespaces/d/configmaps/m",
         json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m", "namespace": "d"}, "data": {"a": "1"}}),
     );
+    let appeared = tokio::time::Instant::now();
     world.until("p", "Ready=True").await;
+    assert!(appeared.elapsed() < Duration::from_secs(1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -74,18 +74,18 @@ pub fn env(input: &Input<'_>) -> Result<Vec<(String, String)>, ConfigError> {
 
 fn env_from(input: &Input<'_>, source: &core::EnvFromSource, vars: &mut Vars) -> Result<(), ConfigError> {
     let prefix = source.prefix.as_deref().unwrap_or_default();
-    if let Some(map) = &source.config_map_ref {
-        if let Some(data) = config_map(input.pod, input.referred, &map.name, map.optional)? {
-            for (key, value) in data.data.into_iter().flatten() {
-                vars.set(&format!("{prefix}{key}"), value);
-            }
+    if let Some(map) = &source.config_map_ref
+        && let Some(data) = config_map(input.pod, input.referred, &map.name, map.optional)?
+    {
+        for (key, value) in data.data.into_iter().flatten() {
+            vars.set(&format!("{prefix}{key}"), value);
         }
     }
-    if let Some(secret) = &source.secret_ref {
-        if let Some(data) = find_secret(input.pod, input.referred, &secret.name, secret.optional)? {
-            for (key, value) in data.data.into_iter().flatten() {
-                vars.set(&format!("{prefix}{key}"), String::from_utf8_lossy(&value.0).into_owned());
-            }
+    if let Some(secret) = &source.secret_ref
+        && let Some(data) = find_secret(input.pod, input.referred, &secret.name, secret.optional)?
+    {
+        for (key, value) in data.data.into_iter().flatten() {
+            vars.set(&format!("{prefix}{key}"), String::from_utf8_lossy(&value.0).into_owned());
         }
     }
     Ok(())

@@ -160,7 +160,7 @@ impl Context<'_> {
             Role::Ephemeral => false,
             Role::Sidecar | Role::App => {
                 let passed = container.spec.readiness_probe.is_none() || self.input.health.ready.contains(seen.id());
-                started && passed && !(self.input.terminating && container.spec.readiness_probe.is_some() && !passed)
+                started && passed
             }
         };
     }

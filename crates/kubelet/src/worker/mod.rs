@@ -33,6 +33,7 @@ use crate::observed::{Observed, observe};
 use crate::plan;
 use crate::pod::PodRef;
 use crate::probe::Probes;
+use crate::references;
 use crate::shared::{Shared, signed, until};
 use crate::status::writer::Writer;
 use crate::status::{self, Verdict};
@@ -90,6 +91,8 @@ pub(crate) struct Worker {
     waiting: BTreeMap<String, (String, String)>,
     /// Containers whose back-off has been told in an event.
     told_crash: BTreeSet<String>,
+    /// What the pod referred to when a container's config could not be made.
+    refused_with: Vec<Option<api::Revision>>,
     failures: u32,
     probes: Probes,
     tokens: Tokens,
@@ -126,6 +129,7 @@ impl Worker {
             held: BTreeMap::new(),
             waiting: BTreeMap::new(),
             told_crash: BTreeSet::new(),
+            refused_with: Vec::new(),
             failures: 0,
             probes,
             tokens: Tokens::default(),
@@ -190,6 +194,7 @@ impl Worker {
         if let Some(next) = self.check_deadline() {
             return next;
         }
+        self.release_changed();
         if let Err(error) = self.look().await {
             tracing::warn!(pod = %self.pod.key(), "cannot ask the runtime: {error}");
             return self.retry();
@@ -278,6 +283,19 @@ impl Worker {
         self.tell_pull_back_offs();
         let observed = &self.observed;
         self.waiting.retain(|name, _| !observed.container(name).is_some_and(|seen| seen.is_running()));
+    }
+
+    /// Lets containers try again at once whose config lacked something that has changed since.
+    fn release_changed(&mut self) {
+        let lacks = |(reason, _): &(String, String)| reason == "CreateContainerConfigError";
+        if !self.waiting.values().any(lacks) {
+            return;
+        }
+        let now = self.shared.references.revisions(&references::of_pod(&self.pod));
+        if now != self.refused_with {
+            self.held.retain(|name, _| !self.waiting.get(name).is_some_and(lacks));
+            self.refused_with = now;
+        }
     }
 
     /// Computes the status and hands it to the writer.

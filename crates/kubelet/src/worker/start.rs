@@ -116,6 +116,7 @@ impl Worker {
 
     fn failed(&mut self, container: &ContainerRef<'_>, reason: &str, message: String) -> Stopped {
         self.shared.tell(&self.pod, Some(container), NoteKind::Warning, "Failed", format!("Error: {message}"));
+        self.refused_with = self.shared.references.revisions(&crate::references::of_pod(&self.pod));
         self.hold(container.name(), reason, message)
     }
 

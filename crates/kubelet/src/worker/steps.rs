@@ -27,13 +27,14 @@ pub(super) const HOLD: SignedDuration = SignedDuration::from_secs(10);
 impl Worker {
     pub(super) async fn execute_all(&mut self, steps: &[Step]) -> Done {
         let prepares = |step: &Step| matches!(step, Step::CreateSandbox { .. } | Step::Start { .. });
-        if self.mounted.is_none() && steps.iter().any(prepares) {
-            if let Err(error) = self.set_up_volumes().await {
-                return match self.mount_failed(&error) {
-                    Next::Sleep(Some(at)) => Err(Stopped::Retry(at)),
-                    _ => Err(Stopped::Interrupted),
-                };
-            }
+        if self.mounted.is_none()
+            && steps.iter().any(prepares)
+            && let Err(error) = self.set_up_volumes().await
+        {
+            return match self.mount_failed(&error) {
+                Next::Sleep(Some(at)) => Err(Stopped::Retry(at)),
+                _ => Err(Stopped::Interrupted),
+            };
         }
         for step in steps {
             if self.must_stop() {
