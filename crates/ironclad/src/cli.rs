@@ -119,6 +119,9 @@ enum Verb {
     /// Run a control plane with a node (what a server's init runs).
     #[command(hide = true)]
     Server(RoleArgs),
+    /// Run a node (what an agent's init runs).
+    #[command(hide = true)]
+    Agent(RoleArgs),
     #[command(hide = true)]
     Fabric(Which),
     #[command(hide = true)]
@@ -242,6 +245,7 @@ pub fn run(cli: Cli) -> launcher::Result<u8> {
             Ok(())
         }
         Verb::Server(args) => roles::run(async |stop| roles::server::run(&args.state, stop).await),
+        Verb::Agent(args) => roles::run(async |stop| roles::agent::run(&args.state, stop).await),
         Verb::Fabric(which) => fabric::main(&fabric::Args { layout, profile: which.profile }),
         Verb::Init(NodeArgs { which, node }) => {
             let args = init::Args { layout, profile: which.profile, node };

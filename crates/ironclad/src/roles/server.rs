@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::local::Local;
+use super::node::{self, Ways};
 use super::{failed, notify};
 
 const STORE_DIR: &str = "store";
@@ -30,6 +31,12 @@ pub async fn run(state: &Path, stop: CancellationToken) -> launcher::Result<()> 
     let mut tasks = JoinSet::new();
     serve(&mut tasks, &server, &config, &authority, &env, &stop)?;
     start_scheduler(&mut tasks, &server, &config, &env);
+    let kubelet_name = format!("system:node:{}", config.node);
+    let ways = Ways {
+        kubelet: Local::new(&server, &kubelet_name, &["system:nodes"]),
+        proxy: Local::new(&server, "system:kube-proxy", &[]),
+    };
+    node::start(&mut tasks, state, &config, ways, &env).await?;
     notify::ready();
     tracing::info!(node = config.node, "the API server serves");
     stop.cancelled().await;

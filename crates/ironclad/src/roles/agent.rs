@@ -1,0 +1,55 @@
+//! `ironclad agent`: a node whose API server is elsewhere.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use client::{Env, Https, Transport, TransportError};
+use launcher::credentials::{NodeConfig, PKI_DIR};
+use pki::{Identity, Source};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::node::{self, Ways};
+use super::{failed, notify};
+
+/// Runs until `stop`. Pods run on.
+pub async fn run(state: &Path, stop: CancellationToken) -> launcher::Result<()> {
+    let config = NodeConfig::load(state)?;
+    let env = Env::system();
+    let pki = state.join(PKI_DIR);
+    let mut tasks = JoinSet::new();
+    let ways = Ways {
+        kubelet: https(&mut tasks, &config, &pki, "kubelet-client", &env)?,
+        proxy: https(&mut tasks, &config, &pki, "kube-proxy", &env)?,
+    };
+    node::start(&mut tasks, state, &config, ways, &env).await?;
+    notify::ready();
+    tracing::info!(node = config.node, server = config.server, "the node serves");
+    stop.cancelled().await;
+    drop(tasks);
+    Ok(())
+}
+
+/// A way to the API server with one of the node's certificates, which the launcher renews on disk.
+fn https(
+    tasks: &mut JoinSet<()>,
+    config: &NodeConfig,
+    pki: &Path,
+    name: &str,
+    env: &Env,
+) -> launcher::Result<Arc<dyn Transport>> {
+    let certificate = pki.join(format!("{name}.crt"));
+    let source = Source::Files { certificate, key: pki.join(format!("{name}.key")) };
+    let identity =
+        Identity::new(source, env.clock.now()).map_err(|error| failed("cannot read a certificate", &error))?;
+    tasks.spawn(identity.clone().keep_fresh(env.clock.clone()));
+    let authority = CertificateDer::from_pem_file(pki.join("ca.crt"));
+    let authority = authority.map_err(|error| failed("cannot read the cluster's authority", &error))?;
+    let tls = pki::client_config(&authority, Some(identity), &["h2", "http/1.1"]);
+    let tls = Arc::new(tls.map_err(|error| failed("cannot set up TLS", &error))?);
+    let tls = Arc::new(move || Ok::<_, TransportError>(tls.clone()));
+    let https = Https::new(&config.server, None, tls, client::https::Token::None);
+    Ok(Arc::new(https.map_err(|error| failed("cannot reach the API server", &error))?))
+}
