@@ -15,6 +15,7 @@ pub mod selector;
 pub mod status;
 pub mod typed;
 pub mod validation;
+pub mod yaml;
 
 pub use name::{Gvk, Gvr, Key};
 pub use object::{Meta, Object, OwnerReference};
