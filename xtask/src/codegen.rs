@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
+pub mod cri;
 pub mod schema;
 mod shapes;
 
@@ -17,12 +18,17 @@ pub fn run(arguments: &[String]) -> Result<()> {
     while let Some(argument) = rest.next() {
         match argument.as_str() {
             "--definitions" => definitions = Some(rest.next().context("--definitions needs a path")?.into()),
-            "schema" => subject = Some("schema"),
-            other => bail!("unknown argument {other:?}; usage: cargo xtask codegen [schema] [--definitions PATH]"),
+            "cri" | "schema" => subject = Some(argument.as_str()),
+            other => bail!("unknown argument {other:?}; usage: cargo xtask codegen [schema|cri] [--definitions PATH]"),
         }
     }
     if matches!(subject, None | Some("schema")) {
         write(schema::TABLE, &schema::table(definitions.as_deref())?)?;
+    }
+    if matches!(subject, None | Some("cri"))
+        && let Some(text) = cri::generate()?
+    {
+        write(cri::MESSAGES, &text)?;
     }
     Ok(())
 }
@@ -40,4 +46,30 @@ fn write(path: &str, text: &str) -> Result<()> {
     }
     println!("{path}: {} bytes, {}", text.len(), if fresh { "unchanged" } else { "written" });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(path: &str, made: Result<String>) {
+        match made {
+            Ok(text) => {
+                let committed = std::fs::read_to_string(root().join(path)).unwrap();
+                assert!(committed == text, "{path} is stale: run `cargo xtask codegen`");
+            }
+            Err(why) => eprintln!("skipped: {path} cannot be made here: {why:#}"),
+        }
+    }
+
+    #[test]
+    fn the_schema_table_is_what_the_published_definitions_say() {
+        check(schema::TABLE, schema::table(None));
+    }
+
+    #[cfg(feature = "codegen")]
+    #[test]
+    fn the_cri_messages_are_what_the_published_proto_file_says() {
+        check(cri::MESSAGES, cri::generate().map(Option::unwrap_or_default));
+    }
 }

@@ -10,6 +10,6 @@ fn main() -> anyhow::Result<()> {
         Some("bench") => bench::run(),
         Some("codegen") => codegen::run(&arguments[1..]),
         Some("tidy") => tidy::run(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or("..".as_ref())),
-        _ => anyhow::bail!("usage: cargo xtask bench | codegen [schema] | tidy"),
+        _ => anyhow::bail!("usage: cargo xtask bench | codegen [schema|cri] | tidy"),
     }
 }

@@ -5,6 +5,8 @@
 
 pub mod apply;
 pub mod field;
+#[cfg(test)]
+mod laws;
 pub mod name;
 pub mod object;
 pub mod patch;

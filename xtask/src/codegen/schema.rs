@@ -29,18 +29,27 @@ pub fn table(definitions: Option<&Path>) -> Result<String> {
     render(tree.get("$defs").and_then(Value::as_object).context("the definitions have no $defs")?)
 }
 
-/// Downloads the package with pip and unpacks the one file of interest.
-pub fn fetch() -> Result<String> {
+/// The definitions of the published package, kept in the target directory once they were downloaded with pip.
+fn fetch() -> Result<String> {
+    let kept = super::root().join("target/codegen").join(format!("definitions-{}.json", PACKAGE.replace("==", "-")));
+    if let Ok(text) = std::fs::read_to_string(&kept) {
+        return Ok(text);
+    }
     let dir = std::env::temp_dir().join(format!("ironclad-codegen-{}", std::process::id()));
     std::fs::create_dir_all(&dir)?;
     let text = download(&dir);
     std::fs::remove_dir_all(&dir)?;
-    text
+    let text = text?;
+    // Only to spare the next download.
+    if std::fs::create_dir_all(kept.with_file_name("")).is_ok() {
+        std::fs::write(&kept, &text).ok();
+    }
+    Ok(text)
 }
 
 fn download(dir: &Path) -> Result<String> {
     let pip = Command::new("python3")
-        .args(["-m", "pip", "download", "--quiet", "--no-deps", "--dest"])
+        .args(["-m", "pip", "download", "--quiet", "--no-deps", "--retries", "0", "--timeout", "10", "--dest"])
         .arg(dir)
         .arg(PACKAGE)
         .output()

@@ -102,10 +102,11 @@ pub fn track_update(old: Option<&Value>, new: &mut Value, schema: Schema<'_>, wr
         strip(new);
         return;
     }
-    let mut bare = new.clone();
-    strip(&mut bare);
-    let old = without_managed(old, schema);
-    let took = record(&mut entries, &old, &bare, place, writer);
+    // The managed fields themselves have no manager, so they may differ without being seen.
+    let took = match old {
+        Some(old) => record(&mut entries, old, new, place, writer),
+        None => record(&mut entries, &without_managed(None, schema), new, place, writer),
+    };
     if took {
         managed::cap(&mut entries);
     }
@@ -208,13 +209,15 @@ fn apply_once(
         record(&mut entries, &without_managed(None, schema), &bare, place, before);
     }
     let mut mine = writer.entry(Operation::Apply);
-    mine.set = managed_part(typed::fields_of(config, place), writer.reset);
+    mine.set = typed::fields_of(config, place);
     let last = entries.iter().position(|entry| entry.is_same_manager(&mine)).map(|at| entries.remove(at));
 
     let mut new = typed::merge(&bare, config, place);
     if let Some(last) = &last {
+        // The name in the configuration holds metadata in place, so it is taken off the set only after this.
         new = prune(&new, &entries, &mine, last, place);
     }
+    mine.set = managed_part(mine.set, writer.reset);
     let compared = compare(&bare, &new, place, writer.reset);
     let mut changed = compared.added;
     changed.union(&compared.modified);

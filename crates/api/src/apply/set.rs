@@ -66,6 +66,15 @@ impl Set {
         at.own = true;
     }
 
+    /// Puts a whole set at a path that has none yet.
+    pub fn put(&mut self, path: &[String], set: Self) {
+        let mut at = self;
+        for step in path {
+            at = at.children.entry(step.clone()).or_default();
+        }
+        *at = set;
+    }
+
     pub fn union(&mut self, other: &Self) {
         self.own |= other.own;
         for (step, child) in &other.children {

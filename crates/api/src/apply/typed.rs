@@ -149,15 +149,21 @@ fn compare_at(
     path: &mut Vec<String>,
     found: &mut Comparison,
 ) {
+    // Most of an object is the same before and after: equal parts need no walk.
+    match (old, new) {
+        (Some(old), Some(new)) if old == new => return,
+        (None, Some(new)) => return found.added.put(path, all_of(new, place)),
+        (Some(old), None) => return found.removed.put(path, all_of(old, place)),
+        _ => {}
+    }
     let Some(model) = new.filter(|value| !value.is_null()).or(old).or(new) else { return };
     let shape = place.shape(model);
     let differ = |value: Option<&Value>| value.is_some_and(|v| !v.is_null() && v.is_object() != model.is_object());
     if matches!(shape, Shape::Leaf) || is_empty(old) && is_empty(new) || differ(old) {
-        match (old, new) {
-            (None, Some(_)) => found.added.insert(path),
-            (Some(_), None) => found.removed.insert(path),
-            (Some(old), Some(new)) if !same(old, new) => found.modified.insert(path),
-            _ => {}
+        if let (Some(old), Some(new)) = (old, new)
+            && !same(old, new)
+        {
+            found.modified.insert(path);
         }
         return;
     }
@@ -188,11 +194,24 @@ fn compare_at(
             path.pop();
         }
     }
-    match (old, new) {
-        (None, Some(_)) => found.added.insert(path),
-        (Some(_), None) => found.removed.insert(path),
+}
+
+/// Everything in a value that only one side has, the value itself included.
+fn all_of(value: &Value, place: Place<'_>) -> Set {
+    let mut set = Set { own: true, ..Set::default() };
+    let shape = place.shape(value);
+    match (&shape, value) {
+        (Shape::Fields, Value::Object(fields)) => {
+            set.children
+                .extend(fields.iter().map(|(name, value)| (format!("f:{name}"), all_of(value, place.child(name)))));
+        }
+        (Shape::Set | Shape::Keyed(_), Value::Array(items)) => {
+            let steps = place.steps(&shape, items).into_iter();
+            set.children.extend(steps.zip(items).map(|(step, item)| (step, all_of(item, place.item()))));
+        }
         _ => {}
     }
+    set
 }
 
 /// Equality that does not tell 1 from 1.0.

@@ -144,9 +144,11 @@ const RULES: &[(&str, Rule)] = &[
     ("core.v1.EphemeralContainer", pod_defaults::container),
     ("core.v1.LimitRangeItem", limit_range_item),
     ("core.v1.Namespace", namespace),
+    ("core.v1.NodeSpec", node_spec),
     ("core.v1.NodeStatus", node_status),
     ("core.v1.Pod", pod_defaults::pod),
     ("core.v1.PodSpec", pod_defaults::template_spec),
+    ("core.v1.PodStatus", pod_status),
     ("core.v1.ReplicationController", labels_from_template),
     ("core.v1.Secret", secret),
     ("core.v1.ServiceSpec", service),
@@ -366,6 +368,21 @@ fn namespace(namespace: &mut Json<String, Value>) {
         && let Some(labels) = sub(metadata, "labels")
     {
         labels.insert("kubernetes.io/metadata.name".to_owned(), name.into());
+    }
+}
+
+/// The older, single fields are kept equal to the first of the newer lists.
+fn node_spec(spec: &mut Json<String, Value>) {
+    let first = text(spec, "podCIDR").to_owned();
+    if !first.is_empty() && spec.get("podCIDRs").and_then(Value::as_array).is_none_or(Vec::is_empty) {
+        spec.insert("podCIDRs".to_owned(), json!([first]));
+    }
+}
+
+fn pod_status(status: &mut Json<String, Value>) {
+    let first = text(status, "podIP").to_owned();
+    if !first.is_empty() && status.get("podIPs").and_then(Value::as_array).is_none_or(Vec::is_empty) {
+        status.insert("podIPs".to_owned(), json!([{ "ip": first }]));
     }
 }
 
