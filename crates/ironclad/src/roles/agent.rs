@@ -23,6 +23,8 @@ pub async fn run(state: &Path, stop: CancellationToken) -> launcher::Result<()> 
     let ways = Ways {
         kubelet: https(&mut tasks, &config, &pki, "kubelet-client", &env)?,
         proxy: https(&mut tasks, &config, &pki, "kube-proxy", &env)?,
+        dns: https(&mut tasks, &config, &pki, "kube-dns", &env)?,
+        kubelet_tls: serving(&mut tasks, &pki, &env)?,
     };
     node::start(&mut tasks, state, &config, ways, &env).await?;
     notify::ready();
@@ -32,7 +34,29 @@ pub async fn run(state: &Path, stop: CancellationToken) -> launcher::Result<()> 
     Ok(())
 }
 
-/// A way to the API server with one of the node's certificates, which the launcher renews on disk.
+/// How the kubelet's server shows itself, and whose clients it knows.
+fn serving(tasks: &mut JoinSet<()>, pki: &Path, env: &Env) -> launcher::Result<Arc<rustls::ServerConfig>> {
+    let identity = identity(tasks, pki, "kubelet-server", env)?;
+    let tls = pki::server_config(identity, &authority(pki)?, &["http/1.1"]);
+    tls.map(Arc::new).map_err(|error| failed("cannot set up TLS", &error))
+}
+
+/// One of the node's certificates, which the launcher renews on disk.
+fn identity(tasks: &mut JoinSet<()>, pki: &Path, name: &str, env: &Env) -> launcher::Result<Arc<Identity>> {
+    let certificate = pki.join(format!("{name}.crt"));
+    let source = Source::Files { certificate, key: pki.join(format!("{name}.key")) };
+    let identity =
+        Identity::new(source, env.clock.now()).map_err(|error| failed("cannot read a certificate", &error))?;
+    tasks.spawn(identity.clone().keep_fresh(env.clock.clone()));
+    Ok(identity)
+}
+
+fn authority(pki: &Path) -> launcher::Result<CertificateDer<'static>> {
+    let authority = CertificateDer::from_pem_file(pki.join("ca.crt"));
+    authority.map_err(|error| failed("cannot read the cluster's authority", &error))
+}
+
+/// A way to the API server with one of the node's certificates.
 fn https(
     tasks: &mut JoinSet<()>,
     config: &NodeConfig,
@@ -40,14 +64,8 @@ fn https(
     name: &str,
     env: &Env,
 ) -> launcher::Result<Arc<dyn Transport>> {
-    let certificate = pki.join(format!("{name}.crt"));
-    let source = Source::Files { certificate, key: pki.join(format!("{name}.key")) };
-    let identity =
-        Identity::new(source, env.clock.now()).map_err(|error| failed("cannot read a certificate", &error))?;
-    tasks.spawn(identity.clone().keep_fresh(env.clock.clone()));
-    let authority = CertificateDer::from_pem_file(pki.join("ca.crt"));
-    let authority = authority.map_err(|error| failed("cannot read the cluster's authority", &error))?;
-    let tls = pki::client_config(&authority, Some(identity), &["h2", "http/1.1"]);
+    let identity = identity(tasks, pki, name, env)?;
+    let tls = pki::client_config(&authority(pki)?, Some(identity), &["h2", "http/1.1"]);
     let tls = Arc::new(tls.map_err(|error| failed("cannot set up TLS", &error))?);
     let tls = Arc::new(move || Ok::<_, TransportError>(tls.clone()));
     let https = Https::new(&config.server, None, tls, client::https::Token::None);

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use apiserver::engine::EngineConfig;
+use apiserver::resource::Scope;
 use apiserver::{Engine, Server, ServerConfig};
 use client::{Client, Env, Hub, Recorder};
-use launcher::credentials::{API_PORT, NodeConfig, PKI_DIR, api_addresses};
+use launcher::credentials::{API_PORT, NodeConfig, PKI_DIR, SERVICE_ACCOUNT_GROUPS, api_addresses};
 use launcher::driver::fds;
 use pki::{Authority, Identity, TokenKey};
 use tokio::task::JoinSet;
@@ -18,6 +19,9 @@ use super::node::{self, Ways};
 use super::{failed, notify};
 
 const STORE_DIR: &str = "store";
+const POD_RANGE: &str = "10.244.0.0/16";
+const DNS: &str = "system:serviceaccount:kube-system:kube-dns";
+const CONTROLLERS: &str = "system:kube-controller-manager";
 const SCHEDULER: &str = "system:kube-scheduler";
 
 /// Runs until `stop`, then lets requests in flight end.
@@ -31,10 +35,13 @@ pub async fn run(state: &Path, stop: CancellationToken) -> launcher::Result<()> 
     let mut tasks = JoinSet::new();
     serve(&mut tasks, &server, &config, &authority, &env, &stop)?;
     start_scheduler(&mut tasks, &server, &config, &env);
+    start_controllers(&mut tasks, &server, &authority, &env);
     let kubelet_name = format!("system:node:{}", config.node);
     let ways = Ways {
         kubelet: Local::new(&server, &kubelet_name, &["system:nodes"]),
         proxy: Local::new(&server, "system:kube-proxy", &[]),
+        dns: Local::new(&server, DNS, &SERVICE_ACCOUNT_GROUPS),
+        kubelet_tls: kubelet_tls(&mut tasks, &config, &authority, &env)?,
     };
     node::start(&mut tasks, state, &config, ways, &env).await?;
     notify::ready();
@@ -104,4 +111,46 @@ fn start_scheduler(tasks: &mut JoinSet<()>, server: &Arc<Server>, config: &NodeC
     let hub = scheduler::run::follow(Hub::builder(client.clone())).start(env);
     let recorder = Recorder::start(client.clone(), "default-scheduler", &config.node, env.clone());
     tasks.spawn(scheduler::run::run(client, hub, recorder, env.clone()));
+}
+
+/// All controllers share one cache, read as the controller manager; each writes as its own service account.
+fn start_controllers(tasks: &mut JoinSet<()>, server: &Arc<Server>, authority: &Authority, env: &Env) {
+    let settings = controllers::Settings {
+        served: served(server.engine().registry()),
+        authority: authority.certificate_pem(),
+        pod_range: POD_RANGE.to_owned(),
+        since: env.clock.now(),
+    };
+    let all = controllers::all(&settings);
+    let client = Client::new(Local::new(server, CONTROLLERS, &[]), "kube-controller-manager");
+    let hub = Hub::builder(client).controllers(&all).start(env);
+    let server = server.clone();
+    let transport_for = move |user: &str| Local::new(&server, user, &SERVICE_ACCOUNT_GROUPS);
+    tasks.spawn(client::driver::run(hub, all, transport_for, env.clone()));
+}
+
+/// Everything that is stored, once.
+fn served(registry: &apiserver::Registry) -> Vec<controllers::Served> {
+    let stored = registry.all().filter(|resource| resource.stored_as.is_none() && resource.review.is_none());
+    let served = stored.map(|resource| controllers::Served {
+        resource: resource.gvr.clone(),
+        kind: resource.kind.kind.to_string(),
+        namespaced: resource.scope == Scope::Namespaced,
+    });
+    served.collect()
+}
+
+/// How the kubelet's server shows itself to the API server.
+fn kubelet_tls(
+    tasks: &mut JoinSet<()>,
+    config: &NodeConfig,
+    authority: &Arc<Authority>,
+    env: &Env,
+) -> launcher::Result<Arc<rustls::ServerConfig>> {
+    let request = pki::Request::kubelet_server(&config.node, &[config.node_ip]);
+    let identity = Identity::issued(authority, request, env.clock.now());
+    let identity = identity.map_err(|error| failed("cannot issue a certificate", &error))?;
+    tasks.spawn(identity.clone().keep_fresh(env.clock.clone()));
+    let tls = pki::server_config(identity, authority.certificate(), &["http/1.1"]);
+    tls.map(Arc::new).map_err(|error| failed("cannot set up TLS", &error))
 }

@@ -2,6 +2,4 @@
 //! another room.
 
 pub mod cgroups;
-pub mod machine;
-pub mod mounts;
 pub mod network;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use api::typed::{Pod, Service, Typed};
 use client::Client;
 use serde_json::{Value, json};
+use stdx::Backoff;
 
 use crate::cluster;
 use crate::driver::control;
@@ -22,6 +23,8 @@ use crate::verbs::service;
 const NAME: &str = "hello";
 const NAMESPACE: &str = "default";
 const PAGE_BYTES_MAX: u64 = 64 * 1024;
+const RETRIES_MAX: u32 = 12;
+const RETRY: Backoff = Backoff::new(Duration::from_millis(5), Duration::from_secs(1));
 const LIMIT: Duration = Duration::from_secs(60);
 
 pub fn run(layout: &Layout, name: &str, image: &str) -> Result<()> {
@@ -36,7 +39,7 @@ pub fn run(layout: &Layout, name: &str, image: &str) -> Result<()> {
         result.map_err(|why| Trouble::new(why, format!("Type `kubectl describe pod {NAME}` to see more.")))
     })?;
     let net = Arc::new(forward::net_of(pid).map_err(|error| unanswered(to, &error))?);
-    let page = fetch(net, to).map_err(|error| unanswered(to, &error))?;
+    let page = fetch_soon(&net, to).map_err(|error| unanswered(to, &error))?;
     progress.done(&format!("Fetched http://{to}/ through the service"));
     say(page.lines().next().unwrap_or_default());
     say(page.split_once("\r\n\r\n").map_or("", |(_, body)| body.trim_end()));
@@ -129,6 +132,21 @@ fn http_service() -> Value {
         "metadata": {"name": NAME},
         "spec": {"selector": {"app": NAME}, "ports": [{"port": 80, "targetPort": 80}]},
     })
+}
+
+/// The service's rules come a moment after the pod is ready, and nothing tells when; so this tries as a browser's user
+/// would.
+fn fetch_soon(net: &Arc<File>, to: SocketAddr) -> std::io::Result<String> {
+    let mut failures = 0;
+    loop {
+        match fetch(net.clone(), to) {
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused && failures < RETRIES_MAX => {
+                failures += 1;
+                std::thread::sleep(RETRY.delay(failures));
+            }
+            done => return done,
+        }
+    }
 }
 
 fn fetch(net: Arc<File>, to: SocketAddr) -> std::io::Result<String> {
