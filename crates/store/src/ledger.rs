@@ -125,6 +125,10 @@ impl Ledger {
         self.current
     }
 
+    pub(crate) fn oldest(&self) -> Revision {
+        self.oldest
+    }
+
     /// Keys and values that are not deleted, in bytes.
     pub(crate) fn live_bytes(&self) -> usize {
         self.live_bytes

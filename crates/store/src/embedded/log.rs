@@ -11,6 +11,8 @@ use super::codec::{FileKind, HEADER_LEN, Header, encode_frame};
 use crate::Revision;
 use crate::disk::{Disk, DiskFile};
 
+/// A larger buffer is not kept for the next frames.
+const IDLE_BYTES_MAX: usize = 1 << 20;
 const FILL_MIN: u64 = 1 << 20;
 const FILL_MAX: u64 = 8 << 20;
 
@@ -94,6 +96,7 @@ impl Log {
         self.file.sync()?;
         self.synced += self.unsynced.len() as u64;
         self.unsynced.clear();
+        self.unsynced.shrink_to(IDLE_BYTES_MAX);
         self.last = 0;
         Ok(())
     }

@@ -113,7 +113,15 @@ fn start(mut replay: Replay<'_>, mut log: Log) -> Result<(Ledger, Log), StoreErr
         encode(&mut payload, &Record::Jumped { revision });
     }
     encode(&mut payload, &Record::Started { boot });
-    log.append(&payload).and_then(|()| log.sync()).map_err(|error| io_error(&error))?;
+    match log.append(&payload).and_then(|()| log.sync()).map_err(|error| io_error(&error)) {
+        Ok(()) => {}
+        // Reads go on with a full disk. Without the note the next start may jump once more, which is always safe.
+        Err(StoreError::NoSpace(why)) => {
+            log.rollback();
+            tracing::warn!("the store opens without space to write: {why}");
+        }
+        Err(error) => return Err(error),
+    }
     Ok((replay.ledger, log))
 }
 

@@ -161,6 +161,14 @@ async fn a_full_disk_refuses_commits_serves_reads_and_heals() {
     assert!(matches!(error, StoreError::NoSpace(_)), "{error}");
     assert!(store.get(b"kept").await.expect("get").is_some());
     assert!(store.get(b"large").await.expect("get").is_none());
+    drop(store);
+    let log = disk.read(LOG).expect("log");
+    let used = log.iter().rposition(|byte| *byte != 0).expect("frames") + 1;
+    disk.put(LOG, log[..used.next_multiple_of(8)].to_vec());
+    disk.set_bytes_max(Some(0));
+    let store = open(&disk).expect("a full disk is no reason not to serve");
+    assert_eq!(all(&store).await.len(), 1);
+    store.commit(put("small", "v")).await.expect_err("there is no space");
     disk.set_bytes_max(None);
     store.commit(put("large", large)).await.expect("there is space again");
     drop(store);
@@ -198,6 +206,76 @@ async fn old_logs_go_and_nothing_else_does() {
     let store = EmbeddedStore::open_on(Arc::new(disk.clone()), options(20_000)).expect("reopen");
     assert_eq!(all(&store).await, model);
     assert_eq!(store.current().await.expect("current"), Revision(2_001));
+}
+
+/// What a store shows at each readable revision, and what a watch from its oldest one tells.
+async fn whole_history(store: &dyn Store, oldest: u64) -> Vec<String> {
+    let newest = store.current().await.expect("current").0;
+    let (start, end): (crate::StoreKey, crate::StoreKey) = ([].as_slice().into(), [0xff].as_slice().into());
+    let mut shown = Vec::new();
+    for revision in oldest..=newest {
+        let at = Some(Revision(revision));
+        let page = store.range(Range { start: start.clone(), end: end.clone(), at, limit: None }).await;
+        shown.push(format!("{revision}: {:?}", page.expect("range").entries));
+    }
+    let mut watch = store.watch(start, end, Revision(oldest - 1)).await.expect("watch");
+    loop {
+        match watch.next().await.expect("item").expect("no error") {
+            WatchItem::Events(events) => shown.push(format!("{events:?}")),
+            WatchItem::Progress(_) => return shown,
+        }
+    }
+}
+
+#[tokio::test]
+async fn whatever_happens_it_says_what_the_memory_engine_says() {
+    let mut compared = 0;
+    for seed in 0..20 {
+        let (rng, disk, memory) = (Rng::seeded(seed), FaultDisk::default(), crate::MemoryStore::new());
+        let reopen = || EmbeddedStore::open_on(Arc::new(disk.clone()), options(4_000)).expect("open");
+        let (mut store, mut oldest) = (reopen(), 1);
+        for step in 0..120 {
+            if rng.below(40) == 0 {
+                drop(store);
+                store = reopen();
+            }
+            let newest = memory.current().await.expect("current");
+            if rng.below(30) == 0 {
+                oldest = oldest.max(newest.0.saturating_sub(rng.below(20)));
+                memory.compact(Revision(oldest)).await.expect("compact");
+                store.compact(Revision(oldest)).await.expect("compact");
+            }
+            let key = |i: u64| -> crate::StoreKey { format!("k{i}").as_bytes().into() };
+            let mut commit = Commit::default();
+            for _ in 0..1 + rng.below(3) {
+                let key = key(rng.below(8));
+                commit.writes.push(match rng.below(4) {
+                    0 => Write::Delete(key),
+                    _ => Write::Put(key, format!("{step}-{}", "x".repeat(rng.below(200) as usize)).into()),
+                });
+            }
+            if rng.below(2) == 0 {
+                let key = key(rng.below(8));
+                commit.preconditions.push(match rng.below(2) {
+                    0 => crate::Precondition::Absent(key),
+                    _ => crate::Precondition::ModifiedAt(key, Revision(newest.0.saturating_sub(rng.below(8)))),
+                });
+            }
+            let (one, other) = (memory.commit(commit.clone()).await, store.commit(commit).await);
+            assert_eq!(format!("{one:?}"), format!("{other:?}"), "seed {seed} step {step}");
+        }
+        drop(store);
+        let store = reopen();
+        // Logs that a snapshot made needless took their history along; the newest generations kept theirs.
+        let kept = match store.watch([].as_slice().into(), [0xff].as_slice().into(), Revision(oldest - 1)).await {
+            Err(StoreError::Compacted { oldest, .. }) => oldest.0,
+            _ => oldest,
+        };
+        let history = whole_history(&store, kept).await;
+        compared += history.len();
+        assert_eq!(whole_history(&memory, kept).await, history, "seed {seed}");
+    }
+    assert!(compared > 500, "only {compared} revisions were compared");
 }
 
 #[tokio::test]

@@ -27,6 +27,9 @@ const LINGER_YIELDS_MAX: usize = 32;
 /// So many batches of Buffered commits may go without a sync while others are waiting.
 const UNSYNCED_BATCHES_MAX: usize = 16;
 
+/// A larger buffer is not kept for the next batch.
+const IDLE_BYTES_MAX: usize = 1 << 20;
+
 pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
 pub(super) enum Message {
@@ -88,6 +91,9 @@ impl Writer {
                 self.batch(&mut waiting);
             }
             self.rotate_if_due();
+            if self.payload.capacity() > IDLE_BYTES_MAX {
+                self.payload = Vec::new();
+            }
         }
         self.stop();
     }
@@ -212,7 +218,11 @@ impl Writer {
     }
 
     fn compact(&mut self, before: Revision) -> Result<(), StoreError> {
-        if before > self.shared.read().current() {
+        let is_news = {
+            let ledger = self.shared.read();
+            ledger.oldest() < before && before <= ledger.current()
+        };
+        if !is_news {
             return self.shared.write().compact(before);
         }
         self.payload.clear();
