@@ -51,6 +51,8 @@ pub struct Resource {
     /// It is given addresses and ports (services).
     pub allocates: bool,
     pub name_rule: NameRule,
+    /// Told to everybody who uses it.
+    pub deprecated: Option<&'static str>,
     pub hooks: Hooks,
 }
 
@@ -95,6 +97,7 @@ impl Resource {
             finalized_by_spec: false,
             allocates: false,
             name_rule: api::validation::name::dns1123_subdomain,
+            deprecated: None,
             hooks: Hooks::default(),
         }
     }
@@ -218,6 +221,8 @@ pub struct Hooks {
     /// Keeps what an update may not touch. Arguments: new, old.
     pub prepare_update: Option<fn(&mut Value, &Value, &HookContext<'_>)>,
     pub validate: Option<fn(&Value) -> Vec<Cause>>,
+    /// What holds only for new objects.
+    pub validate_create: Option<fn(&Value) -> Vec<Cause>>,
     /// Arguments: new, old.
     pub validate_update: Option<fn(&Value, &Value) -> Vec<Cause>>,
     /// The seconds of grace for the object, given those that the request asks for. Without the hook there is no grace.

@@ -26,6 +26,9 @@ pub(crate) async fn answer(
     let Some(review) = review else { return Err(Status::method_not_allowed(about)) };
     let form = Form::negotiate(&context.accept)?;
     let mut object = verbs::decode_review(&resource, &context)?;
+    if !matches!(review, Review::SelfSubject | Review::SelfSubjectRules) {
+        verbs::track_review(engine, &resource, &context, &mut object)?;
+    }
     let seams = engine.seams()?;
     let status = match review {
         Review::SelfSubject => {

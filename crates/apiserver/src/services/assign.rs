@@ -71,7 +71,7 @@ fn carry(service: &mut Value, old: &Value) {
         }
     }
     if !has_cluster_ip(service) {
-        for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
+        for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"] {
             tree::remove(service, &format!("spec.{field}"));
         }
     }
@@ -102,15 +102,20 @@ fn assign_ip(
     old: Option<&Value>,
     reservation: &mut Reservation,
 ) -> Vec<Cause> {
-    if tree::text(service, "spec.ipFamilyPolicy") == "RequireDualStack" {
+    let headless = tree::text(service, "spec.clusterIP") == "None";
+    if tree::text(service, "spec.ipFamilyPolicy") == "RequireDualStack" && !headless {
         let why = "this cluster is not configured for dual-stack services";
         return vec![cause("spec.ipFamilyPolicy", "\"RequireDualStack\"", why)];
     }
-    tree::set_default(service, "spec.ipFamilies", json!(["IPv4"]));
-    tree::set_default(service, "spec.ipFamilyPolicy", "SingleStack");
     let listed = tree::texts(service, "spec.clusterIPs").first().copied().unwrap_or_default();
     let single = tree::text(service, "spec.clusterIP");
     let asked = if single.is_empty() { listed } else { single }.to_owned();
+    // A headless service without a selector may have endpoints of both families.
+    let open = asked == "None" && tree::at(service, "spec.selector").is_none();
+    let (families, policy) =
+        if open { (json!(["IPv4", "IPv6"]), "RequireDualStack") } else { (json!(["IPv4"]), "SingleStack") };
+    tree::set_default(service, "spec.ipFamilies", families);
+    tree::set_default(service, "spec.ipFamilyPolicy", policy);
     if asked == "None" {
         tree::set(service, "spec.clusterIP", "None");
         tree::set(service, "spec.clusterIPs", json!(["None"]));

@@ -4,8 +4,9 @@ use api::Status;
 use api::apply::{self, Writer};
 use serde_json::Value;
 
-use super::{Call, WriteOptions, decode};
-use crate::resource::Subresource;
+use super::{Call, RequestContext, WriteOptions, decode};
+use crate::engine::Engine;
+use crate::resource::{Resource, Subresource};
 
 /// Whether a write still has to claim what it changes. An applied object comes with its owners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,4 +52,19 @@ fn writer<'a>(call: &'a Call, options: &'a WriteOptions, api_version: &'a str) -
         _ => &[],
     };
     Writer { manager: &options.field_manager, api_version, subresource: call.subresource(), now: call.now(), reset }
+}
+
+/// A review is answered with the owners of what it asks, as every created object.
+pub(crate) fn track_review(
+    engine: &Engine,
+    resource: &Resource,
+    context: &RequestContext,
+    review: &mut Value,
+) -> Result<(), Status> {
+    let manager = apply::manager_name(context.params.get("fieldManager").unwrap_or_default(), &context.user_agent);
+    let api_version = resource.kind.api_version();
+    let now = engine.clock().now();
+    let writer = Writer { manager: &manager, api_version: &api_version, subresource: "", now, reset: &["status"] };
+    apply::track_update(None, review, decode::schema_of(resource)?, writer);
+    Ok(())
 }

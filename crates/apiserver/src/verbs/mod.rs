@@ -39,7 +39,7 @@ use crate::watchcache::WatchCache;
 pub(crate) use crate::output::json_of;
 pub(crate) use commit::{CommitError, encode, put};
 pub(crate) use decode::{decode_as, decode_review, named_schema};
-pub(crate) use managed::Tracking;
+pub(crate) use managed::{Tracking, track_review};
 pub(crate) use meta::timestamp;
 pub use params::Params;
 pub(crate) use params::unescape;
@@ -142,19 +142,35 @@ pub(crate) async fn dispatch(engine: &Arc<Engine>, context: RequestContext) -> R
     }
     let form = Form::negotiate(&context.accept)?.with_include(context.params.get("includeObject"))?;
     let subresource = find_subresource(&resource, &info.subresource)?;
+    let deprecated = resource.deprecated;
     let call = Call { engine: engine.clone(), resource, stored, cache, context, form, warnings: Vec::new() };
-    match subresource {
+    let answer = match subresource {
         Some(subresource) => dispatch_subresource(call, subresource).await,
-        None => match call.context.info.verb {
-            Verb::Get => get::get(call).await,
-            Verb::List => list::list(call).await,
-            Verb::Watch => watch::watch(call).await,
-            Verb::Create => create::create(call).await,
-            Verb::Update => update::update(call).await,
-            Verb::Patch => patch::patch(call).await,
-            Verb::Delete => delete::delete(call).await,
-            Verb::DeleteCollection => delete::delete_collection(call).await,
-        },
+        None => dispatch_verb(call).await,
+    };
+    match deprecated {
+        Some(warning) => Ok(with_warning(answer, warning)),
+        None => answer,
+    }
+}
+
+/// Refusals carry the warning as well.
+fn with_warning(answer: Result<Answer, Status>, warning: &str) -> Answer {
+    let mut answer = answer.unwrap_or_else(|status| Answer::json(status.code, status.to_json().into()));
+    answer.warnings.insert(0, warning.to_owned());
+    answer
+}
+
+async fn dispatch_verb(call: Call) -> Result<Answer, Status> {
+    match call.context.info.verb {
+        Verb::Get => get::get(call).await,
+        Verb::List => list::list(call).await,
+        Verb::Watch => watch::watch(call).await,
+        Verb::Create => create::create(call).await,
+        Verb::Update => update::update(call).await,
+        Verb::Patch => patch::patch(call).await,
+        Verb::Delete => delete::delete(call).await,
+        Verb::DeleteCollection => delete::delete_collection(call).await,
     }
 }
 

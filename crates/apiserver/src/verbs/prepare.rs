@@ -85,8 +85,16 @@ pub(crate) fn prepare_create(call: &Call, object: &mut Value, options: &WriteOpt
     }
     if let Some(prepare) = call.resource.hooks.prepare_create {
         prepare(object, &hook_context(call, options.dry_run));
+        normalize(&call.resource, object);
     }
     Ok(())
+}
+
+/// What hooks and admission wrote gets the form that is stored.
+fn normalize(resource: &Resource, object: &mut Value) {
+    if let Some(schema) = schema::builtin().lookup(&resource.schema) {
+        schema::normalize(object, schema);
+    }
 }
 
 /// Stage 4 for an update: the hook, and a new generation when what is wanted changed.

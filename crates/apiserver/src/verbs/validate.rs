@@ -13,6 +13,7 @@ pub(crate) fn create(call: &Call, object: &Value) -> Result<(), Status> {
     let resource = &call.resource;
     let mut causes = api::validation::meta::object_meta(object, resource.is_namespaced(), resource.name_rule);
     causes.extend(resource.hooks.validate.map(|validate| validate(object)).unwrap_or_default());
+    causes.extend(resource.hooks.validate_create.map(|validate| validate(object)).unwrap_or_default());
     invalid(&resource.kind, tree::text(object, "metadata.name"), causes)
 }
 

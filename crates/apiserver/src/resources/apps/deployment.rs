@@ -40,6 +40,7 @@ pub fn resource() -> Resource {
         },
         hooks: Hooks {
             prepare_create: Some(prepare_create),
+            prepare_update: Some(prepare_update),
             validate: Some(workload::validate),
             validate_update: Some(workload::validate_update),
             ..Hooks::default()
@@ -50,4 +51,13 @@ pub fn resource() -> Resource {
 
 fn prepare_create(deployment: &mut Value, _: &HookContext<'_>) {
     tree::set(deployment, "status", json!({}));
+}
+
+/// Annotations count as wanted: the controller copies them to the ReplicaSets.
+fn prepare_update(new: &mut Value, old: &Value, context: &HookContext<'_>) {
+    let annotations = "metadata.annotations";
+    if context.subresource.is_empty() && tree::at(new, annotations) != tree::at(old, annotations) {
+        let generation = tree::int(old, "metadata.generation").unwrap_or_default();
+        tree::set(new, "metadata.generation", generation + 1);
+    }
 }

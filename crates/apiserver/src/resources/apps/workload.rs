@@ -33,22 +33,18 @@ pub fn validate(object: &Value) -> Vec<Cause> {
     if let Some(replicas) = tree::int(object, "spec.replicas").filter(|replicas| *replicas < 0) {
         causes.push(invalid_value("spec.replicas", &replicas.into(), "must be greater than or equal to 0"));
     }
-    let selector = tree::at(object, "spec.selector");
+    let selector = tree::at(object, "spec.selector").filter(|selector| !selector.is_null());
     match selector {
-        None | Some(Value::Null) => causes.push(required("spec.selector", "")),
+        None => causes.push(required("spec.selector", "")),
         Some(selector) if selector.as_object().is_some_and(serde_json::Map::is_empty) => {
-            let shown = serde_json::json!({});
-            causes.push(invalid_value("spec.selector", &shown, "empty selector is invalid for deployment"));
-        }
-        Some(selector) if !selects(selector, object) => {
-            let labels = tree::at(object, "spec.template.metadata.labels").cloned().unwrap_or(Value::Null);
-            causes.push(invalid_value(
-                "spec.template.metadata.labels",
-                &labels,
-                "`selector` does not match template `labels`",
-            ));
+            causes.push(invalid_value("spec.selector", selector, "empty selector is invalid for deployment"));
         }
         Some(_) => {}
+    }
+    if !selector.is_some_and(|selector| selects(selector, object)) {
+        let labels = tree::at(object, "spec.template.metadata.labels").cloned().unwrap_or(Value::Null);
+        let why = "`selector` does not match template `labels`";
+        causes.push(invalid_value("spec.template.metadata.labels", &labels, why));
     }
     causes.extend(super::super::core::pod_rules::validate_template(object));
     causes

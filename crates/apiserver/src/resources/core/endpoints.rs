@@ -14,6 +14,7 @@ pub fn resource() -> Resource {
     Resource {
         short_names: vec!["ep".into()],
         create_on_update: true,
+        deprecated: Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
         columns: const {
             &[
                 Column::text("Endpoints", "The addresses and ports that the service leads to.", |o, _| {

@@ -30,6 +30,8 @@ pub fn resource() -> Resource {
         create_on_update: true,
         selectable_fields: SELECTABLE,
         columns: COLUMNS,
+        // Old clients name events as they like.
+        name_rule: |_| Vec::new(),
         ..Resource::new(GVR, "Event", "event", Scope::Namespaced, "io.k8s.api.core.v1.Event")
     }
 }

@@ -19,6 +19,7 @@ pub fn resource() -> Resource {
         subresources: &[Subresource::Connect("proxy"), Subresource::Status],
         columns: COLUMNS,
         hooks: Hooks {
+            default: Some(default),
             prepare_create: Some(prepare_create),
             validate_update: Some(validate_update),
             ..Hooks::default()
@@ -88,8 +89,17 @@ fn address(node: &Value, kind: &str) -> String {
     found.map_or("<none>", |address| tree::text(address, "address")).to_owned()
 }
 
+/// One range is the first of all ranges.
+fn default(node: &mut Value) {
+    let range = tree::text(node, "spec.podCIDR").to_owned();
+    if !range.is_empty() && tree::list(node, "spec.podCIDRs").is_empty() {
+        tree::set(node, "spec.podCIDRs", json!([range]));
+    }
+}
+
 /// A node is not ready until its kubelet says so (upstream's TaintNodesByCondition).
 fn prepare_create(node: &mut Value, _: &HookContext<'_>) {
+    tree::set(node, "status", json!({}));
     let taints = tree::list_mut(node, "spec.taints");
     if !taints.iter().any(|taint| tree::text(taint, "key") == NOT_READY) {
         taints.push(json!({ "key": NOT_READY, "effect": "NoSchedule" }));

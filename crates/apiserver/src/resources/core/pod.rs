@@ -41,6 +41,7 @@ pub fn resource() -> Resource {
             prepare_create: Some(prepare_create),
             prepare_update: Some(prepare_update),
             validate: Some(pod_rules::validate),
+            validate_create: Some(pod_rules::validate_create),
             validate_update: Some(pod_rules::validate_update),
             graceful_deletion: Some(grace),
             ..Hooks::default()

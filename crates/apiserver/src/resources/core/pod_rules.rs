@@ -16,6 +16,11 @@ pub fn validate(pod: &Value) -> Vec<Cause> {
     causes
 }
 
+pub fn validate_create(pod: &Value) -> Vec<Cause> {
+    let set = !tree::list(pod, "spec.ephemeralContainers").is_empty();
+    set.then(|| forbidden("spec.ephemeralContainers", "cannot be set on create")).into_iter().collect()
+}
+
 /// The pod template of a workload.
 pub fn validate_template(object: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
@@ -50,7 +55,7 @@ fn validate_spec(spec: &Value, path: &str, causes: &mut Vec<Cause>) {
     }
     let policy = tree::text(spec, "restartPolicy");
     if !matches!(policy, "Always" | "OnFailure" | "Never") {
-        causes.push(unsupported(&format!("{path}.restartPolicy"), policy, "\"Always\", \"Never\", \"OnFailure\""));
+        causes.push(unsupported(&format!("{path}.restartPolicy"), policy, "\"Always\", \"OnFailure\", \"Never\""));
     }
     if let Some(secs) =
         tree::int(spec, "activeDeadlineSeconds").filter(|secs| !(1..=i64::from(i32::MAX)).contains(secs))
@@ -58,6 +63,13 @@ fn validate_spec(spec: &Value, path: &str, causes: &mut Vec<Cause>) {
         let why = "must be between 1 and 2147483647, inclusive";
         causes.push(invalid_value(&format!("{path}.activeDeadlineSeconds"), &secs.into(), why));
     }
+    for field in ["hostname", "subdomain"] {
+        let name = tree::text(spec, field);
+        if !name.is_empty() {
+            causes.extend(Path::new(&format!("{path}.{field}")).invalid_each(name, dns1123_label(name)));
+        }
+    }
+    validate_node_affinity(spec, path, causes);
     for (i, toleration) in tree::list(spec, "tolerations").iter().enumerate() {
         validate_toleration(toleration, &format!("{path}.tolerations[{i}]"), causes);
     }
@@ -119,6 +131,7 @@ fn validate_container(container: &Value, at: &str, volumes: &[&str], causes: &mu
         }
     }
     validate_resources(container, at, causes);
+    validate_security(container, at, causes);
     for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
         if let Some(probe_tree) = container.get(probe).filter(|probe| !probe.is_null()) {
             let handlers = ["exec", "httpGet", "tcpSocket", "grpc"];
@@ -145,6 +158,63 @@ fn validate_resources(container: &Value, at: &str, causes: &mut Vec<Cause>) {
     }
 }
 
+fn validate_node_affinity(spec: &Value, path: &str, causes: &mut Vec<Cause>) {
+    let required_terms = "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution";
+    let terms = tree::list(spec, &format!("{required_terms}.nodeSelectorTerms"));
+    if terms.is_empty() && tree::is_set(spec, required_terms) {
+        let why = "must have at least one node selector term";
+        causes.push(required(&format!("{path}.{required_terms}.nodeSelectorTerms"), why));
+    }
+    for (i, term) in terms.iter().enumerate() {
+        for (j, expression) in tree::list(term, "matchExpressions").iter().enumerate() {
+            let at = format!("{path}.{required_terms}.nodeSelectorTerms[{i}].matchExpressions[{j}]");
+            let values = tree::list(expression, "values").len();
+            match tree::text(expression, "operator") {
+                "In" | "NotIn" if values == 0 => {
+                    causes.push(required(
+                        &format!("{at}.values"),
+                        "must be specified when `operator` is 'In' or 'NotIn'",
+                    ));
+                }
+                "Exists" | "DoesNotExist" if values > 0 => {
+                    let why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
+                    causes.push(forbidden(&format!("{at}.values"), why));
+                }
+                "Gt" | "Lt" if values != 1 => {
+                    let why = "must be specified single value when `operator` is 'Lt' or 'Gt'";
+                    causes.push(required(&format!("{at}.values"), why));
+                }
+                "In" | "NotIn" | "Exists" | "DoesNotExist" | "Gt" | "Lt" => {}
+                other => {
+                    causes.push(invalid_value(
+                        &format!("{at}.operator"),
+                        &other.into(),
+                        "not a valid selector operator",
+                    ));
+                }
+            }
+        }
+    }
+}
+
+fn validate_security(container: &Value, at: &str, causes: &mut Vec<Cause>) {
+    let at = format!("{at}.securityContext");
+    for field in ["runAsUser", "runAsGroup"] {
+        if let Some(id) = tree::int(container, &format!("securityContext.{field}")) {
+            let range = 0..=i64::from(i32::MAX);
+            if !range.contains(&id) {
+                let why = "must be between 0 and 2147483647, inclusive";
+                causes.push(invalid_value(&format!("{at}.{field}"), &id.into(), why));
+            }
+        }
+    }
+    let escalation = tree::at(container, "securityContext.allowPrivilegeEscalation").and_then(Value::as_bool);
+    if escalation == Some(false) && tree::flag(container, "securityContext.privileged") {
+        let why = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true";
+        causes.push(invalid_value(&at, &container["securityContext"], why));
+    }
+}
+
 fn validate_toleration(toleration: &Value, at: &str, causes: &mut Vec<Cause>) {
     let (key, operator) = (tree::text(toleration, "key"), tree::text(toleration, "operator"));
     if key.is_empty() && operator != "Exists" {
@@ -158,7 +228,7 @@ fn validate_toleration(toleration: &Value, at: &str, causes: &mut Vec<Cause>) {
     match operator {
         "Exists" if !tree::text(toleration, "value").is_empty() => {
             let why = "value must be empty when `operator` is 'Exists'";
-            causes.push(invalid_value(&format!("{at}.operator"), toleration, why));
+            causes.push(invalid_value(&format!("{at}.operator"), &toleration["value"], why));
         }
         "" | "Exists" | "Equal" => {}
         other => causes.push(unsupported(&format!("{at}.operator"), other, "\"Equal\", \"Exists\"")),

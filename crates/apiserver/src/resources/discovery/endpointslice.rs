@@ -5,7 +5,7 @@ use api::status::Cause;
 use serde_json::Value;
 
 use crate::causes::{invalid_value, required};
-use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::resource::{Column, HookContext, Hooks, Resource, Scope};
 use crate::tree;
 
 const SHOWN_MAX: usize = 3;
@@ -24,7 +24,12 @@ pub fn resource() -> Resource {
                 Column::age(),
             ]
         },
-        hooks: Hooks { validate: Some(validate), validate_update: Some(validate_update), ..Hooks::default() },
+        hooks: Hooks {
+            prepare_update: Some(prepare_update),
+            validate: Some(validate),
+            validate_update: Some(validate_update),
+            ..Hooks::default()
+        },
         ..Resource::new(
             gvr,
             "EndpointSlice",
@@ -72,4 +77,12 @@ fn validate_update(new: &Value, old: &Value) -> Vec<Cause> {
         return Vec::new();
     }
     vec![invalid_value("addressType", &new["addressType"], "field is immutable")]
+}
+
+/// Labels count as content: they say which service the slice belongs to.
+fn prepare_update(new: &mut Value, old: &Value, _: &HookContext<'_>) {
+    if tree::at(new, "metadata.labels") != tree::at(old, "metadata.labels") {
+        let generation = tree::int(old, "metadata.generation").unwrap_or_default();
+        tree::set(new, "metadata.generation", generation + 1);
+    }
 }

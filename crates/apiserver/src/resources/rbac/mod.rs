@@ -60,7 +60,7 @@ fn validate_rules(role: &Value) -> Vec<Cause> {
 fn validate_binding(binding: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
     let namespaced = !tree::text(binding, "metadata.namespace").is_empty();
-    let supported = if namespaced { "\"ClusterRole\", \"Role\"" } else { "\"ClusterRole\"" };
+    let supported = if namespaced { "\"Role\", \"ClusterRole\"" } else { "\"ClusterRole\"" };
     let kind = tree::text(binding, "roleRef.kind");
     if kind != "ClusterRole" && !(namespaced && kind == "Role") {
         causes.push(unsupported("roleRef.kind", kind, supported));
