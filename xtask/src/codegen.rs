@@ -1,4 +1,4 @@
-//! `cargo xtask codegen [schema|cri] [--definitions PATH]`: makes the committed generated files from published packages.
+//! `cargo xtask codegen [schema|tags|cri] [--definitions PATH]`: makes the committed generated files from published packages.
 //!
 //! Every subject yields the text of one file, which is written only if it has changed.
 
@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, bail};
 pub mod cri;
 pub mod schema;
 mod shapes;
+pub mod tags;
 
 /// Runs one subject, or all of them when none is named.
 pub fn run(arguments: &[String]) -> Result<()> {
@@ -18,12 +19,15 @@ pub fn run(arguments: &[String]) -> Result<()> {
     while let Some(argument) = rest.next() {
         match argument.as_str() {
             "--definitions" => definitions = Some(rest.next().context("--definitions needs a path")?.into()),
-            "cri" | "schema" => subject = Some(argument.as_str()),
-            other => bail!("unknown argument {other:?}; usage: cargo xtask codegen [schema|cri] [--definitions PATH]"),
+            "cri" | "schema" | "tags" => subject = Some(argument.as_str()),
+            other => bail!("unknown argument {other:?}; usage: cargo xtask codegen [schema|tags|cri] [--definitions PATH]"),
         }
     }
     if matches!(subject, None | Some("schema")) {
         write(schema::TABLE, &schema::table(definitions.as_deref())?)?;
+    }
+    if matches!(subject, None | Some("tags")) {
+        write(tags::TABLE, &tags::table()?)?;
     }
     if matches!(subject, None | Some("cri"))
         && let Some(text) = cri::generate()?
@@ -65,6 +69,11 @@ mod tests {
     #[test]
     fn the_schema_table_is_what_the_published_definitions_say() {
         check(schema::TABLE, schema::table(None));
+    }
+
+    #[test]
+    fn the_field_numbers_are_what_the_published_crate_says() {
+        check(tags::TABLE, tags::table());
     }
 
     #[cfg(feature = "codegen")]

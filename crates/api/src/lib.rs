@@ -10,6 +10,7 @@ mod laws;
 pub mod name;
 pub mod object;
 pub mod patch;
+pub mod protobuf;
 pub mod quantity;
 pub mod revision;
 pub mod schema;

@@ -8,8 +8,9 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use api::Status;
 use api::status::About;
+use api::{Status, protobuf};
+use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
@@ -121,7 +122,7 @@ async fn resource(
     let headers = &request.parts.headers;
     let (content_type, accept) = (header(headers, &CONTENT_TYPE), header(headers, &ACCEPT));
     let user_agent = header(headers, &USER_AGENT);
-    let body = request.payload.read().await?;
+    let (body, content_type) = readable(request.payload.read().await?, content_type)?;
     let Authorized { info, user, params, .. } = request;
     let context = RequestContext { info, user, params, content_type, accept, user_agent, body };
     let dispatched = server.engine.dispatch(context);
@@ -132,6 +133,19 @@ async fn resource(
         timely.map_err(|_| timed_out())??
     };
     Ok(respond::answer(answer, &server.stopping))
+}
+
+/// The body in a form that the engine reads: protobuf, which typed clients send, becomes JSON.
+fn readable(body: Bytes, content_type: String) -> Result<(Bytes, String), Status> {
+    if content_type != protobuf::CONTENT_TYPE {
+        return Ok((body, content_type));
+    }
+    let json = "application/json".to_owned();
+    if body.is_empty() {
+        return Ok((body, json));
+    }
+    let tree = protobuf::decode(&body).map_err(|why| Status::bad_request(why.to_string()))?;
+    Ok((tree.to_string().into(), json))
 }
 
 fn timed_out() -> Status {
