@@ -16,10 +16,10 @@ pub mod create;
 pub mod dns;
 pub mod env;
 mod follow;
+mod gc;
 mod hook;
 mod inotify;
 pub mod logs;
-pub mod machine;
 mod node;
 pub mod observed;
 pub mod plan;
@@ -107,6 +107,7 @@ impl Kubelet {
     /// Runs until it is dropped.
     pub async fn run(self) {
         let (_statics, no_statics) = watch::channel(Some(Vec::new()));
+        gc::make_classes(&self.shared);
         let pods = pods::Pods::run(Arc::clone(&self.shared), self.pods.subscribe(), no_statics, self.told);
         let node = node::run(Arc::clone(&self.shared), Arc::clone(&self.node), self.node_wake);
         tokio::join!(Box::pin(pods), Box::pin(node));

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::admission;
 use crate::follow::View;
+use crate::gc;
 use crate::pod::{PodRef, label};
 use crate::shared::Shared;
 use crate::worker::{Desired, Handle};
@@ -236,6 +237,8 @@ impl Pods {
             let handle = Handle::start(Arc::clone(&self.shared), desired.clone(), self.ended.clone());
             self.workers.insert(metadata.uid, Running { handle, desired, revision: api::Revision::ZERO });
         }
+        let known: BTreeSet<&str> = self.workers.keys().chain(&self.finished).map(String::as_str).collect();
+        gc::sweep(&self.shared, &known);
         true
     }
 }

@@ -2,4 +2,3 @@
 
 pub mod parse;
 pub mod read;
-pub mod rotate;

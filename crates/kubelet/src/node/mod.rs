@@ -25,6 +25,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::config::Gauges;
 use crate::follow::{Follow, View};
+use crate::gc;
 use crate::shared::Shared;
 
 const RETRY: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(7));
@@ -65,11 +66,13 @@ async fn keep_status(shared: &Shared, mut node: watch::Receiver<View>, wake: &No
     let mut told: Option<Value> = None;
     let mut pod_cidr = String::new();
     let mut reported = tokio::time::Instant::now();
-    let mut failures = 0;
+    let (mut failures, mut unready) = (0, 0);
     loop {
         let cidr = cidr_of(&node.borrow_and_update(), &shared.config.node_name);
         hand_over_cidr(shared, cidr, &mut pod_cidr).await;
         let status = measure(shared, told.as_ref()).await;
+        // The runtime has no event for becoming ready: a node that starts looks again soon, then less and less often.
+        unready = if is_ready(&status) { 0 } else { unready + 1 };
         let due = told.as_ref() != Some(&status) || reported.elapsed() >= REPORT_EVERY;
         if due {
             match write(shared, &status).await {
@@ -83,7 +86,11 @@ async fn keep_status(shared: &Shared, mut node: watch::Receiver<View>, wake: &No
                 }
             }
         }
-        let wait = if failures > 0 { RETRY.delay(failures) } else { MEASURE_EVERY };
+        let wait = match failures.max(unready) {
+            0 => MEASURE_EVERY,
+            tries => RETRY.delay(tries),
+        };
+        gc::images(shared).await;
         let cidr_changed = async {
             loop {
                 if node.changed().await.is_err() {
@@ -101,6 +108,11 @@ async fn keep_status(shared: &Shared, mut node: watch::Receiver<View>, wake: &No
             () = tokio::time::sleep(wait) => {}
         }
     }
+}
+
+fn is_ready(status: &Value) -> bool {
+    let conditions = status.get("conditions").and_then(Value::as_array).into_iter().flatten();
+    conditions.into_iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }
 
 fn cidr_of(view: &View, name: &str) -> String {

@@ -4,9 +4,9 @@ use api::Key;
 use api::typed::{Node, Typed};
 use client::Result;
 use client::query::Patch;
+use k8s_openapi::api::core::v1::Taint;
 use serde_json::{Map, Value, json};
 
-use super::status::Taints;
 use crate::shared::Shared;
 
 pub async fn register(shared: &Shared) -> Result<()> {
@@ -39,7 +39,9 @@ fn object(shared: &Shared) -> Value {
         labels.insert(key.to_owned(), json!(value));
     }
     labels.extend(config.labels.iter().map(|(key, value)| (key.clone(), json!(value))));
-    let taints = Taints::at_registration(&config.taints, shared.now());
+    // The API server adds not-ready itself, as upstream's admission does.
+    let taint = |taint: &Taint| json!({"key": taint.key, "value": taint.value, "effect": taint.effect});
+    let taints: Vec<Value> = config.taints.iter().map(taint).collect();
     json!({
         "apiVersion": "v1",
         "kind": "Node",

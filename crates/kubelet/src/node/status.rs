@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use cri::v1;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1 as core;
 use serde_json::{Value, json};
 
 use crate::config::{Config, Facts, Gauges, KUBERNETES_VERSION};
@@ -176,20 +175,6 @@ fn condition(input: &Input<'_>, kind: &str, status: bool, reason: &str, message:
     let since = old.filter(|old| old["status"] == status).and_then(|old| old.get("lastTransitionTime").cloned());
     let since = since.unwrap_or_else(|| json!(whole_seconds(input.now).to_string()));
     json!({"type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": since})
-}
-
-/// The taints of a node.
-pub struct Taints;
-
-impl Taints {
-    /// Those that were asked for, and not-ready until the node lifecycle controller sees the node ready.
-    pub fn at_registration(asked: &[core::Taint], _now: Timestamp) -> Vec<Value> {
-        let mut taints: Vec<Value> = vec![json!({"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"})];
-        taints.extend(asked.iter().map(
-            |taint| json!({"key": taint.key, "value": taint.value.clone().unwrap_or_default(), "effect": taint.effect}),
-        ));
-        taints
-    }
 }
 
 #[cfg(test)]

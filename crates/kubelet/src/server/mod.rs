@@ -116,3 +116,6 @@ pub(crate) fn whole(code: u16, kind: &str, bytes: Bytes) -> Answer {
     let answer = http::Response::builder().status(code).header("content-type", kind).body(body);
     answer.expect("invariant: a known status and content type make an answer")
 }
+
+#[cfg(test)]
+mod tests;

@@ -67,12 +67,22 @@ impl Context<'_> {
         lists.into_iter().flatten().flatten().find(|told| told.name == name)
     }
 
+    /// What was told of the container's end before; its words are not on disk for ever.
+    fn told_end(&self, seen: &Seen) -> Option<&core::ContainerStateTerminated> {
+        let told = self.told_before(seen.name())?;
+        let ends = [told.state.as_ref(), told.last_state.as_ref()].into_iter().flatten();
+        ends.filter_map(|state| state.terminated.as_ref())
+            .find(|end| end.container_id.as_deref().is_some_and(|id| id.ends_with(seen.id())))
+    }
+
     fn waiting_by_default(&self) -> &'static str {
         if self.initializing { "PodInitializing" } else { "ContainerCreating" }
     }
 
     fn fill(&self, status: &mut core::ContainerStatus, seen: &Seen) {
-        let image = seen.status.image.as_ref().map(|image| image.image.clone()).filter(|image| !image.is_empty());
+        let image = seen.status.image.as_ref().map(|image| image.image.clone());
+        // A container is made of an image's id: its name is the spec's.
+        let image = image.filter(|image| !image.is_empty() && !image.starts_with("sha256:"));
         if let Some(image) = image {
             status.image = image;
         }
@@ -96,7 +106,9 @@ impl Context<'_> {
             },
             RunState::Exited => {
                 let status = &seen.status;
-                let message = self.input.last_words.get(seen.id()).unwrap_or(&status.message);
+                let told = self.told_end(seen).and_then(|told| told.message.as_ref());
+                let words = self.input.last_words.get(seen.id()).filter(|words| !words.is_empty());
+                let message = words.or(told).unwrap_or(&status.message);
                 core::ContainerState {
                     terminated: Some(core::ContainerStateTerminated {
                         exit_code: status.exit_code,

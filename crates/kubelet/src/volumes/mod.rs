@@ -92,8 +92,8 @@ pub fn set_up(input: &Input<'_>, pod_dir: &Path, mounts: &dyn Mounts) -> Result<
             }
         }
         Prepared::Files(payload) => {
-            let fresh = !dir.exists();
             std::fs::create_dir_all(&dir)?;
+            let fresh = std::fs::symlink_metadata(dir.join("..data")).is_err() && !is_mount_point(&dir)?;
             if fresh && kind.plugin != "kubernetes.io~downward-api" && kind.plugin != "kubernetes.io~configmap" {
                 // Secrets do not touch a disk; where a tmpfs cannot be had the directory serves.
                 if let Err(error) = mounts.tmpfs(&dir, None) {
