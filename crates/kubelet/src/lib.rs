@@ -20,6 +20,7 @@ mod gc;
 mod hook;
 mod inotify;
 pub mod logs;
+pub mod machine;
 mod node;
 pub mod observed;
 pub mod plan;
