@@ -1,7 +1,7 @@
 //! The keys with their versions, and the window of recent events: one engine's whole state in memory, without I/O.
 //!
 //! Both engines decide and read here; the embedded one only adds that a commit is on disk before it is applied.
-//! Invariants: `oldest <= current`; every event of a revision `>= oldest` is in `events`; a key's versions ascend, and a
+//! Invariants: `oldest <= current`; every event of a revision `>= told_from` is in `events`; a key's versions ascend, and a
 //! version is kept exactly as long as some readable revision (`oldest..=current`) sees it.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -99,7 +99,10 @@ pub(crate) struct Ledger {
     marks: VecDeque<(i64, Revision)>,
     history: History,
     current: Revision,
+    /// The first revision that can be read at.
     oldest: Revision,
+    /// The first revision whose events are there: `oldest`, or the one behind it when a snapshot was taken at `oldest`.
+    told_from: Revision,
     /// No automatic compaction from this revision on: a snapshot is being read there.
     pinned: Option<Revision>,
     live_bytes: usize,
@@ -116,6 +119,7 @@ impl Ledger {
             history,
             current: Revision(1),
             oldest: Revision(1),
+            told_from: Revision(1),
             pinned: None,
             live_bytes: 0,
         }
@@ -224,6 +228,7 @@ impl Ledger {
         assert!(revision >= self.current, "invariant: revisions grow");
         self.current = revision;
         self.compact_to(revision);
+        self.told_from = revision.next();
     }
 
     pub(crate) fn range(&self, range: &Range) -> Result<Page, StoreError> {
@@ -275,8 +280,8 @@ impl Ledger {
         if after > self.current {
             return Err(StoreError::Future { asked: after, newest: self.current });
         }
-        if after.next() < self.oldest {
-            return Err(StoreError::Compacted { asked: after, oldest: self.oldest });
+        if after.next() < self.told_from {
+            return Err(StoreError::Compacted { asked: after, oldest: self.told_from });
         }
         let first = self.events.partition_point(|(revision, _)| *revision <= after);
         let matching = |events: &[StoreEvent]| -> Vec<StoreEvent> {
@@ -303,6 +308,7 @@ impl Ledger {
             return;
         }
         self.oldest = before;
+        self.told_from = self.told_from.max(before);
         while self.events.front().is_some_and(|(revision, _)| *revision < before) {
             let Some((_, events)) = self.events.pop_front() else { break };
             self.events_len -= events.len();
