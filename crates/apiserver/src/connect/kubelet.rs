@@ -14,6 +14,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use pki::{Identity, PkiError};
 use rustls::pki_types::{CertificateDer, ServerName};
+use stdx::Clock;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
@@ -37,14 +38,29 @@ const OWN_HEADERS: &[HeaderName] = &[
 
 /// Reaches kubelets with the API server's client certificate.
 pub struct Kubelets {
-    tls: Option<TlsConnector>,
+    client: Option<(TlsConnector, Arc<Identity>)>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Kubelets {
-    pub fn new(authority: &CertificateDer<'static>, identity: Option<Arc<Identity>>) -> Result<Self, PkiError> {
-        let config =
-            identity.map(|identity| pki::client_config(authority, Some(identity), &["http/1.1"])).transpose()?;
-        Ok(Self { tls: config.map(|config| TlsConnector::from(Arc::new(config))) })
+    pub fn new(
+        authority: &CertificateDer<'static>,
+        identity: Option<Arc<Identity>>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, PkiError> {
+        let Some(identity) = identity else { return Ok(Self { client: None, clock }) };
+        let config = pki::client_config(authority, Some(identity.clone()), &["http/1.1"])?;
+        Ok(Self { client: Some((TlsConnector::from(Arc::new(config)), identity)), clock })
+    }
+
+    /// The connector, with a certificate that is renewed here when it is due.
+    fn connector(&self) -> Result<TlsConnector, Status> {
+        let client = self.client.as_ref().ok_or_else(|| unavailable("the API server has no identity for kubelets"));
+        let (connector, identity) = client?;
+        if let (_, Err(why)) = identity.renew_if_due(self.clock.now()) {
+            tracing::warn!(%why, "cannot renew the certificate for kubelets");
+        }
+        Ok(connector.clone())
     }
 
     /// Passes a request on, and its answer back. An upgraded connection lives until either side ends it, or until
@@ -57,11 +73,11 @@ impl Kubelets {
         payload: Payload,
         stopping: &CancellationToken,
     ) -> Result<Response<Body>, Status> {
-        let tls = self.tls.as_ref().ok_or_else(|| unavailable("the API server has no identity for kubelets"))?;
+        let tls = self.connector()?;
         let target = format!("{} \"https://{}:{}{path}\"", parts.method, address.host, address.port);
         let failed = |why: String| Status::internal(format!("{target}: {why}"));
         let body = payload.read().await?;
-        let connected = tokio::time::timeout(CONNECT_TIMEOUT, connect(tls.clone(), address.clone())).await;
+        let connected = tokio::time::timeout(CONNECT_TIMEOUT, connect(tls, address.clone())).await;
         let connected = connected.map_err(|_| failed("dial timed out".to_owned()))?;
         let mut sender = connected.map_err(|why| failed(why.to_string()))?;
         let request = request(&parts, &path, &address, body).map_err(|why| failed(why.to_string()))?;

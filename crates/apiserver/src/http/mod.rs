@@ -80,7 +80,8 @@ impl Server {
         let tokens =
             Arc::new(ServiceAccountTokens::new(engine.clone(), config.token_key.clone(), config.issuer.clone()));
         engine.connect(Seams { authorizer: rbac.clone(), tokens: tokens.clone() });
-        let kubelets = Kubelets::new(&config.authority, config.kubelet_client).map_err(Status::internal)?;
+        let kubelets = Kubelets::new(&config.authority, config.kubelet_client, engine.clock().clone())
+            .map_err(Status::internal)?;
         let server = Arc::new(Self {
             authenticator: Authenticator::new(tokens, config.static_tokens, config.anonymous),
             rbac,

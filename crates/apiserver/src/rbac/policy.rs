@@ -273,6 +273,16 @@ pub const ROLES: &[RolePolicy] = &[
         &["delete,get,list,watch | core | pods", "get,list,watch | core | nodes", "patch,update | core | pods/status"],
     ),
     role(
+        "system:controller:taint-eviction-controller",
+        &[
+            EVENTS,
+            "get,list,watch | core | nodes",
+            "delete,get,list,watch | core | pods",
+            "patch,update | core | pods/status",
+            "create | core | pods/eviction",
+        ],
+    ),
+    role(
         "system:controller:root-ca-cert-publisher",
         &[EVENTS, "create,get,list,patch,update,watch | core | configmaps", "get,list,watch | core | namespaces"],
     ),
