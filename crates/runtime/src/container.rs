@@ -164,6 +164,7 @@ pub async fn start(core: &Core, id: &str) -> Result<()> {
         Ok((Answer::Started { .. }, mut fds)) => {
             *container.terminal.lock().unwrap_or_else(PoisonError::into_inner) = fds.pop().map(Arc::new);
             container.started(core.now_nanos());
+            container.hold_stdin();
             core.tell(&container, v1::ContainerEventType::ContainerStartedEvent);
             Ok(())
         }

@@ -200,12 +200,14 @@ impl Core {
             self.ended(container, exit);
         } else if container.run.process().exists() {
             container.started(self.now_nanos());
+            container.hold_stdin();
         }
     }
 
     fn ended(&self, container: &Container, exit: Exit) {
         if container.ended(exit) {
             *container.terminal.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            *container.stdin.lock().unwrap_or_else(PoisonError::into_inner) = None;
             self.tell(container, v1::ContainerEventType::ContainerStoppedEvent);
         }
     }

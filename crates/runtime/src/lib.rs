@@ -6,6 +6,7 @@
 //! ```
 //! [`shim::main`] must be called first thing by the binary that [`ShimCommand`] names, when its arguments ask for it.
 
+mod attend;
 mod client;
 pub mod compile;
 mod container;
@@ -22,6 +23,7 @@ mod socket;
 pub mod spec;
 mod state;
 mod stats;
+mod streaming;
 mod terminal;
 
 pub use client::ShimCommand;

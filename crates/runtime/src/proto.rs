@@ -175,6 +175,11 @@ impl ContainerDir {
         self.0.join("rootfs")
     }
 
+    /// There once its input has ended for good (`stdinOnce`).
+    pub fn stdin_closed(&self) -> PathBuf {
+        self.0.join("stdin.closed")
+    }
+
     /// The FIFO of a standard stream.
     pub fn stream(&self, name: &str) -> PathBuf {
         self.0.join(name)

@@ -10,11 +10,13 @@ use tokio::sync::broadcast;
 use crate::core::{Config, Core, Event};
 use crate::image;
 use crate::network::PodNetwork;
+use crate::streaming::{Server, Wanted};
 use crate::{container, exec, sandbox, stats};
 
 /// The runtime, in this process. Containers outlive it.
 pub struct Builtin {
     core: Arc<Core>,
+    streams: Server,
     listener: tokio::task::JoinHandle<()>,
 }
 
@@ -30,12 +32,20 @@ impl Builtin {
         let core = Arc::new(core);
         let listener = tokio::spawn(core.clone().listen(news));
         core.recover().await?;
-        Ok(Self { core, listener })
+        let streams = Server::start(core.clone()).await.map_err(|error| format!("start streaming server: {error}"))?;
+        Ok(Self { core, streams, listener })
     }
 
     /// The image store, for `ironclad image load`.
     pub fn images(&self) -> Arc<image::Store> {
         self.core.images.clone()
+    }
+
+    fn running(&self, id: &str) -> Result<()> {
+        match self.core.container(id)?.is_running() {
+            true => Ok(()),
+            false => Err(RuntimeError::new(Code::FailedPrecondition, format!("container {id} is not running"))),
+        }
     }
 
     fn image(record: image::Record) -> v1::Image {
@@ -220,16 +230,29 @@ impl cri::Runtime for Builtin {
         exec::sync(&self.core, request).await
     }
 
-    async fn exec(&self, _request: v1::ExecRequest) -> Result<v1::ExecResponse> {
-        Err(RuntimeError::new(Code::Unimplemented, "exec by stream is not served yet"))
+    async fn exec(&self, request: v1::ExecRequest) -> Result<v1::ExecResponse> {
+        self.running(&request.container_id)?;
+        if request.tty && request.stderr {
+            return Err(RuntimeError::new(Code::InvalidArgument, "tty and stderr cannot both be true"));
+        }
+        Ok(v1::ExecResponse { url: self.streams.url(Wanted::Exec(request))? })
     }
 
-    async fn attach(&self, _request: v1::AttachRequest) -> Result<v1::AttachResponse> {
-        Err(RuntimeError::new(Code::Unimplemented, "attach is not served yet"))
+    async fn attach(&self, request: v1::AttachRequest) -> Result<v1::AttachResponse> {
+        self.running(&request.container_id)?;
+        if request.tty && request.stderr {
+            return Err(RuntimeError::new(Code::InvalidArgument, "tty and stderr cannot both be true"));
+        }
+        Ok(v1::AttachResponse { url: self.streams.url(Wanted::Attach(request))? })
     }
 
-    async fn port_forward(&self, _request: v1::PortForwardRequest) -> Result<v1::PortForwardResponse> {
-        Err(RuntimeError::new(Code::Unimplemented, "port-forward is not served yet"))
+    async fn port_forward(&self, request: v1::PortForwardRequest) -> Result<v1::PortForwardResponse> {
+        let found = self.core.sandbox(&request.pod_sandbox_id)?;
+        if !found.record().ready {
+            let message = format!("sandbox container {:?} is not running", found.id);
+            return Err(RuntimeError::new(Code::FailedPrecondition, message));
+        }
+        Ok(v1::PortForwardResponse { url: self.streams.url(Wanted::PortForward(request))? })
     }
 
     async fn events(&self) -> Result<Box<dyn EventStream>> {

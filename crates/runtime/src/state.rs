@@ -55,6 +55,8 @@ pub struct Container {
     pub starting: tokio::sync::Mutex<()>,
     /// Its terminal's master, kept so that it outlives the shim.
     pub terminal: Mutex<Option<Arc<std::os::fd::OwnedFd>>>,
+    /// A writing end of its input, so that the death of its shim is not the end of its input.
+    pub stdin: Mutex<Option<std::os::fd::OwnedFd>>,
     /// The last sample of processor time: (time, used), both in nanoseconds.
     pub cpu_sample: Mutex<Option<(i64, u64)>>,
 }
@@ -164,6 +166,7 @@ impl Container {
             lifecycle: tokio::sync::Mutex::default(),
             starting: tokio::sync::Mutex::default(),
             terminal: Mutex::default(),
+            stdin: Mutex::default(),
             cpu_sample: Mutex::default(),
         }
     }
@@ -174,6 +177,25 @@ impl Container {
 
     pub fn is_running(&self) -> bool {
         matches!(*self.life.borrow(), Life::Running { .. })
+    }
+
+    /// Keeps its input open while it runs, unless it was closed for good.
+    pub fn hold_stdin(&self) {
+        use rustix::fs::{Mode, OFlags};
+        if !self.config.stdin || self.config.tty || !self.is_running() || self.run.stdin_closed().exists() {
+            return;
+        }
+        let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let held = rustix::fs::open(self.run.stream("stdin"), flags, Mode::empty()).ok();
+        *self.stdin.lock().unwrap_or_else(PoisonError::into_inner) = held;
+    }
+
+    /// Lets its input end, once the shim lets go of it too.
+    pub fn close_stdin(&self) {
+        if let Err(error) = std::fs::write(self.run.stdin_closed(), []) {
+            tracing::warn!(container = self.id, %error, "cannot record the end of its input");
+        }
+        *self.stdin.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Records that it runs, unless it has ended already.

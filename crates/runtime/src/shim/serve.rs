@@ -612,7 +612,7 @@ fn open_streams(spec: &Spec, dir: &ContainerDir, pod: &PodFile) -> Result<Opened
         streams.push(opened.and_then(|fd| Stream::new(name, fd)).map_err(|error| failed(name, &error))?);
     }
     let mut stdin = None;
-    if spec.stdin {
+    if spec.stdin && !dir.stdin_closed().exists() {
         use rustix::fs::{Mode, OFlags};
         let path = dir.stream("stdin");
         let opened = stdio::make_fifo(&path)

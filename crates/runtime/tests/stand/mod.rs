@@ -1,4 +1,5 @@
 //! The stand that the kernel tests run on: a runtime in directories of its own and an image packed from busybox.
+#![allow(dead_code)] // Not every test uses all of it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
