@@ -119,8 +119,8 @@ pub(crate) fn whole(form: &Form, code: u16, json: Bytes) -> Result<Answer, Statu
         return Ok(Answer::json(code, json));
     }
     let tree: Value = serde_json::from_slice(&json).map_err(Status::internal)?;
-    // JSON is YAML.
-    Ok(Answer { content_type: "application/yaml", ..Answer::json(code, tree.to_string().into()) })
+    let yaml = api::yaml::print(&tree).map_err(Status::internal)?;
+    Ok(Answer { content_type: "application/yaml", ..Answer::json(code, yaml.into()) })
 }
 
 /// PartialObjectMetadata of an object.

@@ -170,9 +170,12 @@ pub(crate) fn unsupported_media_type(message: &str) -> Status {
     Status::failure(415, "UnsupportedMediaType", message)
 }
 
+/// JSON is YAML: what already is JSON stays as it is, with its duplicate fields.
 fn yaml_to_json(yaml: &Bytes) -> Result<Bytes, Status> {
     if serde_json::from_slice::<serde::de::IgnoredAny>(yaml).is_ok() {
         return Ok(yaml.clone());
     }
-    Err(unsupported_media_type("YAML is not read yet"))
+    let tree = api::yaml::parse(yaml).map_err(|error| Status::bad_request(format!("error parsing YAML: {error}")))?;
+    let json = serde_json::to_vec(&tree).map_err(Status::internal)?;
+    Ok(json.into())
 }

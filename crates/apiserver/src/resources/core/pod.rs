@@ -65,6 +65,9 @@ fn prepare_create(pod: &mut Value, _: &HookContext<'_>) {
 }
 
 fn prepare_update(new: &mut Value, old: &Value, context: &HookContext<'_>) {
+    if context.subresource != "ephemeralcontainers" {
+        tree::copy(new, old, "spec.ephemeralContainers");
+    }
     if context.subresource == "status" {
         tree::copy(new, old, "metadata.deletionTimestamp");
         tree::copy(new, old, "status.qosClass");
