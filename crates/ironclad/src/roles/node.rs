@@ -74,8 +74,9 @@ async fn builtin(
         root: state.join("runtime"),
         run: PathBuf::from(RUN_DIR),
         shim: ShimCommand { program: PathBuf::from("/proc/self/exe"), args },
-        log_bytes_max: 0,
-        log_files_max: 0,
+        // Upstream's defaults: 10 MiB a file, 5 files a container.
+        log_bytes_max: 10 << 20,
+        log_files_max: 5,
     };
     let opened = Builtin::open(runtime_config, Arc::new(Pods(network)), env.clock.clone(), env.rng.clone()).await;
     opened.map(Arc::new).map_err(|error| failed("cannot start the container runtime", &error))
