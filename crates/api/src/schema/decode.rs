@@ -86,6 +86,17 @@ pub fn syntax_error(json: &[u8], error: &serde_json::Error) -> String {
     let line_start: usize =
         json.split_inclusive(|byte| *byte == b'\n').take(error.line().saturating_sub(1)).map(<[u8]>::len).sum();
     let at = (line_start + error.column()).saturating_sub(1).min(json.len().saturating_sub(1));
+    // Inside a misspelt literal Go names the letter that should have come.
+    let start = json[..at].iter().rposition(|byte| !byte.is_ascii_lowercase()).map_or(0, |before| before + 1);
+    let literal = ["null", "true", "false"]
+        .into_iter()
+        .find(|literal| start < at && json[start..].starts_with(&literal.as_bytes()[..1]));
+    if let (Some(found), Some(literal)) = (json.get(at), literal)
+        && let Some(wanted) = literal.as_bytes().get(at - start)
+    {
+        let (found, wanted) = (char::from(*found), char::from(*wanted));
+        return format!("invalid character '{found}' in literal {literal} (expecting '{wanted}')");
+    }
     match json.get(at) {
         Some(byte) if error.is_syntax() => {
             format!("invalid character '{}' looking for beginning of value", char::from(*byte))
@@ -346,5 +357,5 @@ fn base64_form(text: &str) -> Result<(), usize> {
     if bytes[body..].iter().any(|(_, byte)| *byte != b'=') || padding > 2 || body % 4 == 1 {
         return Err(bytes.get(body).map_or(text.len(), |(at, _)| *at));
     }
-    if (body + padding) % 4 == 0 { Ok(()) } else { Err(text.len()) }
+    if (body + padding).is_multiple_of(4) { Ok(()) } else { Err(text.len()) }
 }

@@ -76,6 +76,8 @@ fn wrong_types_are_told_as_go_tells_them() {
             expect![[r#"parsing time "now" as "2006-01-02T15:04:05Z07:00": cannot parse "now" as "2006""#]],
         ),
         (r#"{"spec":"#, expect!["unexpected end of JSON input"]),
+        (r#"not json"#, expect!["invalid character 'o' in literal null (expecting 'u')"]),
+        (r#"{"a":x}"#, expect!["invalid character 'x' looking for beginning of value"]),
     ];
     for (json, wanted) in cases {
         check_decode(json, Validation::Ignore, wanted);
