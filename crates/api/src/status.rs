@@ -24,6 +24,8 @@ pub struct Status {
     /// A word for programs: `NotFound`, `Conflict`, `Invalid`, ...
     pub reason: Str,
     pub details: Option<Box<Details>>,
+    /// With a list's 410: where it can go on, at the newest revision.
+    pub continue_token: Option<Box<str>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,7 +41,7 @@ pub enum Outcome {
 struct Wire<'a> {
     kind: Cow<'a, str>,
     api_version: Cow<'a, str>,
-    metadata: Empty,
+    metadata: ListMeta<'a>,
     status: Option<Outcome>,
     #[serde(skip_serializing_if = "str::is_empty")]
     message: Cow<'a, str>,
@@ -52,14 +54,17 @@ struct Wire<'a> {
 }
 
 #[derive(Serialize, Deserialize, Default)]
-struct Empty {}
+struct ListMeta<'a> {
+    #[serde(rename = "continue", default, skip_serializing_if = "str::is_empty")]
+    continue_token: Cow<'a, str>,
+}
 
 impl Default for Wire<'_> {
     fn default() -> Self {
         Self {
             kind: "Status".into(),
             api_version: "v1".into(),
-            metadata: Empty {},
+            metadata: ListMeta::default(),
             status: None,
             message: "".into(),
             reason: "".into(),
@@ -76,6 +81,7 @@ impl Serialize for Status {
             message: self.message.as_str().into(),
             reason: (&*self.reason).into(),
             details: self.details.as_deref().map(Cow::Borrowed),
+            metadata: ListMeta { continue_token: self.continue_token.as_deref().unwrap_or_default().into() },
             code: self.code.into(),
             ..Wire::default()
         };
@@ -92,6 +98,7 @@ impl<'de> Deserialize<'de> for Status {
             message: wire.message.into_owned(),
             reason: wire.reason.into_owned().into(),
             details: wire.details.map(|details| Box::new(details.into_owned())),
+            continue_token: Some(wire.metadata.continue_token.into()).filter(|token: &Box<str>| !token.is_empty()),
         })
     }
 }
@@ -154,7 +161,14 @@ impl About<'_> {
 
 impl Status {
     pub fn failure(code: u16, reason: impl Into<Str>, message: impl Into<String>) -> Self {
-        Self { outcome: Outcome::Failure, code, message: message.into(), reason: reason.into(), details: None }
+        Self {
+            outcome: Outcome::Failure,
+            code,
+            message: message.into(),
+            reason: reason.into(),
+            details: None,
+            continue_token: None,
+        }
     }
 
     pub fn success(details: Option<Details>) -> Self {

@@ -4,6 +4,7 @@
 
 mod default_toleration_seconds;
 mod namespace_lifecycle;
+mod node_restriction;
 mod priority;
 mod service_account;
 
@@ -78,16 +79,24 @@ impl<'a> Attributes<'a> {
     }
 }
 
+pub type Mutate = fn(&Attributes<'_>, &mut Value) -> Result<(), Status>;
+pub type Validate = fn(&Attributes<'_>, &Value) -> Result<(), Status>;
+
 /// One admission plug-in.
 pub struct Plugin {
     pub name: &'static str,
-    pub mutate: Option<fn(&Attributes<'_>, &mut Value) -> Result<(), Status>>,
-    pub validate: Option<fn(&Attributes<'_>, &Value) -> Result<(), Status>>,
+    pub mutate: Option<Mutate>,
+    pub validate: Option<Validate>,
 }
 
 /// In the order in which they run, which is upstream's.
-pub const CHAIN: &[Plugin] =
-    &[namespace_lifecycle::PLUGIN, service_account::PLUGIN, default_toleration_seconds::PLUGIN, priority::PLUGIN];
+pub const CHAIN: &[Plugin] = &[
+    namespace_lifecycle::PLUGIN,
+    service_account::PLUGIN,
+    default_toleration_seconds::PLUGIN,
+    priority::PLUGIN,
+    node_restriction::PLUGIN,
+];
 
 pub(crate) fn mutate(attributes: &Attributes<'_>, object: &mut Value) -> Result<(), Status> {
     CHAIN.iter().filter_map(|plugin| plugin.mutate).try_for_each(|mutate| mutate(attributes, object))

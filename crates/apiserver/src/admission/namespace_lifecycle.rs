@@ -1,6 +1,6 @@
 //! NamespaceLifecycle: nothing new in a namespace that is missing or going, and the cluster's own namespaces stay.
 
-use api::status::{About, Cause, Details};
+use api::status::{About, Cause};
 use api::{Gvr, Status};
 use serde_json::Value;
 
@@ -25,7 +25,7 @@ fn mutate(attributes: &Attributes<'_>, _object: &mut Value) -> Result<(), Status
     }
     let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
     let mut status = attributes.forbidden(&why);
-    let mut details = status.details.take().map(|details| *details).unwrap_or_else(Details::default);
+    let mut details = status.details.take().map(|details| *details).unwrap_or_default();
     details.causes.push(Cause {
         reason: "NamespaceTerminating".to_owned(),
         message: format!("namespace {namespace} is being terminated"),

@@ -97,6 +97,11 @@ impl Ask<'_> {
         self
     }
 
+    pub fn user(mut self, name: &str, group: &str) -> Self {
+        self.context.user = User::component(name, &[group]);
+        self
+    }
+
     pub fn content_type(mut self, content_type: &str) -> Self {
         content_type.clone_into(&mut self.context.content_type);
         self

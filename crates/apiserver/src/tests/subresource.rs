@@ -75,3 +75,25 @@ async fn an_event_is_read_in_both_groups() {
     let (_, list) = kit.ask(list).send().await;
     assert_eq!((&list["kind"], &list["items"][0]["note"]), (&json!("EventList"), &json!("hello")));
 }
+
+#[tokio::test]
+async fn a_kubelet_writes_only_what_is_its_own() {
+    let kit = kit().await;
+    let node = |name: &str| json!({ "metadata": { "name": name } });
+    let as_node = |line: &str, body| kit.ask(line).user("system:node:n1", "system:nodes").body(body).send();
+    assert_eq!(as_node("POST /api/v1/nodes", node("n1")).await.0, 201);
+    let (code, refused) = as_node("POST /api/v1/nodes", node("n2")).await;
+    expect![[r#"403 nodes "n2" is forbidden: node "n1" is not allowed to modify node "n2""#]]
+        .assert_eq(&format!("{code} {}", refused["message"].as_str().unwrap()));
+    let (code, refused) = as_node(&format!("POST {PODS}"), pod("p")).await;
+    expect![[r#"403 pods "p" is forbidden: pod does not have "kubernetes.io/config.mirror" annotation, node "n1" can only create mirror pods"#]].assert_eq(&format!("{code} {}", refused["message"].as_str().unwrap()));
+    let mut mirror = pod("m");
+    mirror["metadata"]["annotations"] = json!({ "kubernetes.io/config.mirror": "x" });
+    mirror["spec"]["nodeName"] = json!("n1");
+    let (code, body) = as_node(&format!("POST {PODS}"), mirror).await;
+    assert_eq!((code, &body["spec"]["serviceAccountName"]), (201, &json!(null)), "{body}");
+    kit.create(PODS, pod("p")).await;
+    let (code, refused) = as_node(&format!("DELETE {PODS}/p"), json!({})).await;
+    expect![[r#"403 pods "p" is forbidden: node "n1" can only delete pods with spec.nodeName set to itself"#]]
+        .assert_eq(&format!("{code} {}", refused["message"].as_str().unwrap()));
+}

@@ -142,3 +142,23 @@ async fn a_field_with_one_value_wakes_only_its_watchers() {
     }
     assert_eq!(watch.next().await, "ADDED b");
 }
+
+#[tokio::test]
+async fn a_page_of_a_forgotten_moment_says_how_to_go_on() {
+    let kit = kit().await;
+    for name in ["a", "b", "c"] {
+        create(&kit, name, "x").await;
+    }
+    let (_, first) = kit.ask(&format!("GET {CONFIG_MAPS}?limit=1")).send().await;
+    let token = first["metadata"]["continue"].as_str().unwrap().to_owned();
+    for i in 0..=crate::watchcache::SNAPSHOTS_MAX {
+        relabel(&kit, "a", &format!("v{i}")).await;
+        kit.ask(&format!("GET {CONFIG_MAPS}?limit=1")).send().await;
+    }
+    kit.engine.store().compact(kit.engine.store().current().await.unwrap()).await.unwrap();
+    let (code, gone) = kit.ask(&format!("GET {CONFIG_MAPS}?continue={token}")).send().await;
+    assert_eq!((code, &gone["reason"]), (410, &json!("Expired")));
+    let token = gone["metadata"]["continue"].as_str().unwrap();
+    let (_, rest) = kit.ask(&format!("GET {CONFIG_MAPS}?continue={token}")).send().await;
+    assert_eq!(names(&rest), "b c");
+}

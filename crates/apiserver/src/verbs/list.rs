@@ -88,7 +88,7 @@ async fn at_revision(call: &Call, revision: Revision, start: Option<&Key>) -> Re
     }
     let range = Range { start: prefix.into(), end: end.into(), at: Some(revision), limit: None };
     let page = call.engine.store().range(range).await.map_err(|error| match error {
-        store::StoreError::Compacted { .. } => expired(start),
+        store::StoreError::Compacted { .. } => expired(call, start),
         other => Status::internal(other),
     })?;
     let mut table = Table::new(std::sync::Arc::new([]));
@@ -112,16 +112,18 @@ fn at_exact_revision(table: Table, revision: Revision) -> Table {
 }
 
 /// 410: the history is gone. For a page, a token is offered that goes on at the newest revision.
-fn expired(start: Option<&Key>) -> Status {
-    if start.is_none() {
+fn expired(call: &Call, start: Option<&Key>) -> Status {
+    let Some(start) = start else {
         return Status::expired("The resourceVersion for the provided list is too old.");
-    }
-    Status::expired(
+    };
+    let status = Status::expired(
         "The provided continue parameter is too old to display a consistent list result. You can start a new list \
          without the continue parameter, or use the continue token in this response to retrieve the remainder of the \
          results. Continuing with the provided token results in an inconsistent list - objects that were created, \
          modified, or deleted between the time the first chunk was returned and now may show up in the list.",
-    )
+    );
+    let token = encode_token(call.cache.table().revision(), start);
+    Status { continue_token: Some(token.into()), ..status }
 }
 
 fn encode_token(revision: Revision, start: &Key) -> String {

@@ -32,11 +32,7 @@ pub(crate) fn confine_new(call: &Call, object: &mut Value) {
 /// Takes from the old object what a write to this subresource may not touch.
 pub(crate) fn confine(call: &Call, new: &mut Value, old: &Value) {
     match call.subresource() {
-        "" => {
-            if call.resource.has(&Subresource::Status) {
-                tree::copy(new, old, "status");
-            }
-        }
+        "" if call.resource.has(&Subresource::Status) => tree::copy(new, old, "status"),
         "status" => {
             let names: Vec<String> = fields_besides_status(new).chain(fields_besides_status(old)).collect();
             names.iter().for_each(|name| tree::copy(new, old, name));
