@@ -28,9 +28,13 @@ pub async fn run(engine: &Arc<Engine>) -> Result<(), Status> {
     Ok(())
 }
 
-/// Creates those of the objects that do not exist.
+/// Creates those of the objects that do not exist. Asking first matters: a Service's address is refused as taken, by
+/// itself, before its name is found to exist.
 pub async fn ensure(engine: &Arc<Engine>, objects: Vec<Value>) -> Result<(), Status> {
     for object in &objects {
+        if write(engine, Verb::Get, object).await?.is_none() {
+            continue;
+        }
         match write(engine, Verb::Create, object).await? {
             Some(status) if !status.is_already_exists() => return Err(status),
             _ => {}
