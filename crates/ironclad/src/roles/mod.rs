@@ -7,6 +7,7 @@ pub mod notify;
 pub mod server;
 
 use std::future::Future;
+use std::time::Duration;
 
 use launcher::Trouble;
 use tokio::signal::unix::{SignalKind, signal};
@@ -14,6 +15,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Threads that run tasks; a small cluster needs no more, and each costs memory.
 const WORKERS: usize = 2;
+
+/// What blocking calls may still take once everything else has ended.
+const END_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Runs a role until it ends, or until it is told to stop and has cleaned up.
 pub fn run<F>(role: impl FnOnce(CancellationToken) -> F) -> launcher::Result<()>
@@ -23,7 +27,7 @@ where
     log();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
     let runtime = runtime.map_err(|error| failed("cannot start", &error))?;
-    runtime.block_on(async {
+    let done = runtime.block_on(async {
         let stop = CancellationToken::new();
         let terminated = signal(SignalKind::terminate()).and_then(|term| Ok((term, signal(SignalKind::interrupt())?)));
         let (mut term, mut interrupt) = terminated.map_err(|error| failed("cannot take signals", &error))?;
@@ -39,7 +43,9 @@ where
         let done = role(stop).await;
         listener.abort();
         done
-    })
+    });
+    runtime.shutdown_timeout(END_TIMEOUT);
+    done
 }
 
 /// Lines to standard error, from where init takes them. `RUST_LOG` chooses more or less.

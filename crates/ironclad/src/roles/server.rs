@@ -3,6 +3,7 @@
 use std::net::{IpAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use apiserver::engine::EngineConfig;
 use apiserver::resource::Scope;
@@ -11,7 +12,7 @@ use client::{Client, Env, Hub, Recorder};
 use launcher::credentials::{API_PORT, NodeConfig, PKI_DIR, SERVICE_ACCOUNT_GROUPS, api_addresses};
 use launcher::driver::fds;
 use pki::{Authority, Identity, TokenKey};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::local::Local;
@@ -24,6 +25,9 @@ const DNS: &str = "system:serviceaccount:kube-system:kube-dns";
 const CONTROLLERS: &str = "system:kube-controller-manager";
 const SCHEDULER: &str = "system:kube-scheduler";
 
+/// What requests in flight get to end after a stop.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Runs until `stop`, then lets requests in flight end.
 pub async fn run(state: &Path, stop: CancellationToken) -> launcher::Result<()> {
     let config = NodeConfig::load(state)?;
@@ -33,7 +37,7 @@ pub async fn run(state: &Path, stop: CancellationToken) -> launcher::Result<()> 
     let authority = Arc::new(Authority::load(&pki, now).map_err(|error| failed("cannot read the authority", &error))?);
     let server = api_server(state, &pki, &config, &authority, &env).await?;
     let mut tasks = JoinSet::new();
-    serve(&mut tasks, &server, &config, &authority, &env, &stop)?;
+    let serving = serve(&mut tasks, &server, &config, &authority, &env, &stop)?;
     start_scheduler(&mut tasks, &server, &config, &env);
     start_controllers(&mut tasks, &server, &authority, &env);
     let kubelet_name = format!("system:node:{}", config.node);
@@ -48,6 +52,9 @@ pub async fn run(state: &Path, stop: CancellationToken) -> launcher::Result<()> 
     tracing::info!(node = config.node, "the API server serves");
     stop.cancelled().await;
     drop(tasks);
+    if tokio::time::timeout(DRAIN_TIMEOUT, serving).await.is_err() {
+        tracing::warn!("some requests did not end in time");
+    }
     Ok(())
 }
 
@@ -83,7 +90,7 @@ fn serve(
     authority: &Arc<Authority>,
     env: &Env,
     stop: &CancellationToken,
-) -> launcher::Result<()> {
+) -> launcher::Result<JoinHandle<()>> {
     let mut listeners = Vec::new();
     match linux::inherit::take(fds::LISTENER) {
         Ok(socket) => listeners.push(TcpListener::from(socket)),
@@ -98,12 +105,11 @@ fn serve(
     let tls = Arc::new(tls.map_err(|error| failed("cannot set up TLS", &error))?);
     tasks.spawn(identity.keep_fresh(env.clock.clone()));
     let (server, stop) = (server.clone(), stop.clone());
-    tasks.spawn(async move {
+    Ok(tokio::spawn(async move {
         if let Err(error) = server.serve(listeners, tls, stop).await {
             tracing::error!("the API server ended: {error}");
         }
-    });
-    Ok(())
+    }))
 }
 
 fn start_scheduler(tasks: &mut JoinSet<()>, server: &Arc<Server>, config: &NodeConfig, env: &Env) {

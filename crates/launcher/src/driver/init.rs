@@ -6,8 +6,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use linux::namespace::{self, Kinds};
@@ -30,6 +29,7 @@ const RESTART: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_
 const STABLE_SECS: i64 = 60;
 const ROLE_STOP_MS: i64 = 10_000;
 const PODS_STOP_MS: i64 = 3_000;
+const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const PIPE_READ: usize = 16 * 1024;
 
 /// What `ironclad init` is told.
@@ -186,21 +186,30 @@ impl Init {
         }
     }
 
+    /// Forked by hand, because the standard library's children inherit the signals that this process has blocked.
     fn spawn_role(&self) -> io::Result<Running> {
         let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         rustix::io::ioctl_fionbio(&read, true)?;
-        let child = Command::new(plan::BINARY)
-            .args([self.node.role.as_str(), "--profile", &self.args.profile, "--node", &self.args.node])
-            .env_clear()
-            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-            .env("HOME", "/root")
-            .envs(std::env::vars().filter(|(key, _)| key == "RUST_LOG" || key == "RUST_BACKTRACE"))
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(Stdio::from(write.try_clone()?))
-            .stderr(Stdio::from(write))
-            .spawn()?;
-        Ok(Running { pid: child.id(), output: read, since: SystemClock.now() })
+        let null = File::open("/dev/null")?;
+        let role = self.node.role.as_str();
+        let args = ["ironclad", role, "--profile", &self.args.profile, "--node", &self.args.node].map(str::to_owned);
+        let kept = std::env::vars().filter(|(key, _)| key == "RUST_LOG" || key == "RUST_BACKTRACE");
+        let mut env: Vec<String> = kept.map(|(key, value)| format!("{key}={value}")).collect();
+        env.extend([PATH.to_owned(), "HOME=/root".to_owned()]);
+        let child = namespace::clone_into_new(Kinds::NONE, || {
+            let placed = linux::process::place_fd(&null, 0)
+                .and_then(|()| linux::process::place_fd(&write, 1))
+                .and_then(|()| linux::process::place_fd(&write, 2));
+            if placed.is_err() {
+                return 126;
+            }
+            linux::process::reset_signals();
+            let error = linux::process::exec(Path::new(plan::BINARY), &args, &env);
+            eprintln!("cannot execute {}: {error}", plan::BINARY);
+            127
+        })
+        .map_err(kernel)?;
+        Ok(Running { pid: child.pid, output: read, since: SystemClock.now() })
     }
 
     fn copy_output(&mut self) {
