@@ -41,8 +41,13 @@ impl Interest {
 
 /// One kind of decision about the cluster, such as "a ReplicaSet has as many pods as it asks for".
 pub trait Controller: Send + Sync {
-    /// Upstream's name, such as `replicaset-controller`: the user it acts as, and the source of its events.
+    /// Upstream's name, such as `replicaset-controller`: the source of its events, and its field manager.
     fn name(&self) -> &'static str;
+
+    /// The service account in kube-system that it acts as: mostly its name.
+    fn account(&self) -> &'static str {
+        self.name()
+    }
 
     /// The resources that it reads. Its snapshots hold these, with the indexes named here.
     fn watches(&self) -> Vec<Interest>;

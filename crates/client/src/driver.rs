@@ -41,8 +41,8 @@ pub async fn run(
 ) {
     let mut lanes = JoinSet::new();
     for controller in controllers {
-        let name = controller.name();
-        let client = Client::new(transport_for(&format!("system:serviceaccount:kube-system:{name}")), name);
+        let user = format!("system:serviceaccount:kube-system:{}", controller.account());
+        let client = Client::new(transport_for(&user), controller.name());
         lanes.spawn(Lane::new(hub.clone(), controller, client, env.clone()).run());
     }
     while let Some(ended) = lanes.join_next().await {
@@ -98,7 +98,10 @@ impl Lane {
                         self.wake(&snapshot, &news);
                     }
                 }
-                _ = published.changed(), if self.queue.has_blocked() => self.unblock(),
+                () = hub.publishes_after(published), if self.queue.has_blocked() => {
+                    published = hub.published();
+                    self.unblock();
+                }
                 () = sleep_until(timer), if timer.is_some() => {}
             }
         }

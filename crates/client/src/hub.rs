@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use api::{Gvr, Object, Revision};
 use arc_swap::ArcSwap;
 use cache::{Change, Controller, Index, Interest, Snapshot, Table};
-use tokio::sync::{broadcast, watch};
+use stdx::Signal;
+use tokio::sync::broadcast;
 use tokio::task::JoinSet;
 
 use crate::client::Client;
@@ -70,8 +71,8 @@ pub(crate) struct Shared {
     snapshot: ArcSwap<Snapshot>,
     changes: broadcast::Sender<Arc<(Gvr, Change)>>,
     /// How many times a snapshot was published.
-    published: watch::Sender<u64>,
-    synced: watch::Sender<bool>,
+    published: Signal<u64>,
+    synced: Signal<bool>,
 }
 
 struct Writer {
@@ -123,10 +124,10 @@ impl HubBuilder {
         }
         let shared = Arc::new(Shared {
             snapshot: ArcSwap::from_pointee(snapshot.clone()),
-            synced: watch::Sender::new(self.selections.is_empty()),
+            synced: Signal::new(self.selections.is_empty()),
             writer: Mutex::new(Writer { snapshot, unsynced: self.selections.keys().cloned().collect() }),
             changes: broadcast::Sender::new(CHANGES_MAX),
-            published: watch::Sender::new(0),
+            published: Signal::new(0),
         });
         let mut reflectors = JoinSet::new();
         for (resource, selection) in self.selections {
@@ -155,14 +156,11 @@ impl Hub {
 
     /// Waits until every resource has been listed once.
     pub async fn synced(&self) {
-        // The sender lives in `shared`, which this handle keeps.
-        let mut synced = self.shared.synced.subscribe();
-        let waited = synced.wait_for(|synced| *synced).await;
-        waited.expect("invariant: the hub outlives its handles");
+        self.shared.synced.wait_for(|synced| *synced).await;
     }
 
     pub fn is_synced(&self) -> bool {
-        *self.shared.synced.borrow()
+        self.shared.synced.read(|synced| *synced)
     }
 
     /// How far the resource is known; `None` where it is not followed.
@@ -170,17 +168,25 @@ impl Hub {
         self.shared.revision(resource)
     }
 
-    /// Changes its value whenever a snapshot was published, also when only a revision moved.
-    pub fn published(&self) -> watch::Receiver<u64> {
-        self.shared.published.subscribe()
+    /// How many times a snapshot was published.
+    pub fn published(&self) -> u64 {
+        self.shared.published.read(|count| *count)
+    }
+
+    /// Waits for another snapshot than the one of which `seen` was [`Hub::published`], also if only a revision moved.
+    pub async fn publishes_after(&self, seen: u64) {
+        self.shared.published.wait_for(move |count| *count != seen).await;
     }
 
     /// Waits until the resource is known up to `revision`, as after a write of one's own. Returns at once where the
     /// resource is not followed.
     pub async fn seen(&self, resource: &Gvr, revision: Revision) {
-        let mut published = self.published();
-        while self.resource_revision(resource).is_some_and(|known| known < revision) {
-            published.changed().await.expect("invariant: the hub outlives its handles");
+        loop {
+            let published = self.published();
+            if self.resource_revision(resource).is_none_or(|known| known >= revision) {
+                return;
+            }
+            self.publishes_after(published).await;
         }
     }
 }
@@ -232,7 +238,9 @@ impl Shared {
         let synced = writer.unsynced.is_empty();
         self.publish(&writer, resource, changes.unwrap_or_default());
         drop(writer);
-        self.synced.send_if_modified(|known| synced && !std::mem::replace(known, true));
+        if synced && !self.synced.read(|known| *known) {
+            self.synced.update(|known| *known = true);
+        }
     }
 
     pub(crate) fn apply(&self, resource: &Gvr, events: Vec<WatchEvent>) {
@@ -260,7 +268,7 @@ impl Shared {
             // No receiver is no failure.
             drop(self.changes.send(Arc::new((resource.clone(), change))));
         }
-        self.published.send_modify(|count| *count += 1);
+        self.published.update(|count| *count += 1);
     }
 
     fn lock(&self) -> MutexGuard<'_, Writer> {

@@ -36,6 +36,10 @@ type Group = (String, String);
 
 impl Controller for EndpointSliceController {
     fn name(&self) -> &'static str {
+        "endpoint-slice-controller"
+    }
+
+    fn account(&self) -> &'static str {
         "endpointslice-controller"
     }
 

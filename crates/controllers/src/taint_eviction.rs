@@ -24,6 +24,10 @@ impl Controller for TaintEvictionController {
         "taint-eviction-controller"
     }
 
+    fn account(&self) -> &'static str {
+        "node-controller"
+    }
+
     fn watches(&self) -> Vec<Interest> {
         vec![Interest::new(NODES, &[]), Interest::new(PODS, &[BY_NODE])]
     }

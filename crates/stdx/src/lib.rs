@@ -6,7 +6,9 @@
 mod backoff;
 mod clock;
 mod rng;
+mod signal;
 
 pub use backoff::Backoff;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use rng::Rng;
+pub use signal::Signal;

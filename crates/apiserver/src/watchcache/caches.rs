@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::{Gvr, Key, Revision, Status};
+use stdx::Signal;
 use store::{Store, StoreEvent};
-use tokio::sync::watch;
 
 use super::WatchCache;
 use crate::registry::Registry;
@@ -18,7 +18,7 @@ const WAIT_MAX: Duration = Duration::from_secs(3);
 pub struct Caches {
     by_gvr: BTreeMap<Gvr, Arc<WatchCache>>,
     by_prefix: HashMap<Vec<u8>, Arc<WatchCache>>,
-    progress: watch::Sender<Revision>,
+    progress: Signal<Revision>,
 }
 
 impl Caches {
@@ -29,7 +29,7 @@ impl Caches {
         Self {
             by_prefix: caches.iter().map(|cache| (storage::prefix(&cache.resource.gvr), cache.clone())).collect(),
             by_gvr: caches.into_iter().map(|cache| (cache.resource.gvr.clone(), cache)).collect(),
-            progress: watch::Sender::new(Revision::ZERO),
+            progress: Signal::new(Revision::ZERO),
         }
     }
 
@@ -57,11 +57,11 @@ impl Caches {
         for cache in self.all() {
             cache.advance(revision);
         }
-        self.progress.send_replace(revision);
+        self.progress.update(|now| *now = revision);
     }
 
     pub fn revision(&self) -> Revision {
-        *self.progress.borrow()
+        self.progress.read(|now| *now)
     }
 
     /// Waits until the caches hold everything up to `revision`.
@@ -69,12 +69,8 @@ impl Caches {
         if self.revision() >= revision {
             return Ok(());
         }
-        let mut progress = self.progress.subscribe();
-        let reached = progress.wait_for(|now| *now >= revision);
-        match tokio::time::timeout(WAIT_MAX, reached).await {
-            Ok(Ok(_)) => Ok(()),
-            _ => Err(too_large(revision, self.revision())),
-        }
+        let reached = self.progress.wait_for(|now| *now >= revision);
+        tokio::time::timeout(WAIT_MAX, reached).await.map_err(|_| too_large(revision, self.revision()))
     }
 
     /// Waits until the caches hold everything that was acknowledged before this call.
