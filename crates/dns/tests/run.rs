@@ -33,7 +33,7 @@ impl Transport for Api {
         let path = request.uri().path().to_owned();
         if request.uri().query().is_some_and(|query| query.contains("watch=true")) {
             let (feed, events) = mpsc::unbounded_channel::<String>();
-            self.watches.lock().unwrap().insert(path, feed);
+            self.watches.lock().expect("lock").insert(path, feed);
             let stream = futures::stream::unfold(events, |mut events| async {
                 let text = events.recv().await?;
                 Some((Ok(http_body::Frame::data(Bytes::from(text))), events))
@@ -53,8 +53,8 @@ impl Api {
     async fn tell(&self, path: &str, kind: &str, object: Value) {
         let event = format!("{}\n", json!({"type": kind, "object": object}));
         loop {
-            if let Some(feed) = self.watches.lock().unwrap().get(path) {
-                feed.send(event).unwrap();
+            if let Some(feed) = self.watches.lock().expect("lock").get(path) {
+                feed.send(event).expect("it works");
                 return;
             }
             tokio::task::yield_now().await;
@@ -72,7 +72,7 @@ impl<S: futures::Stream> futures::Stream for SyncStream<S> {
         self: std::pin::Pin<&mut Self>,
         cx: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Self::Item>> {
-        self.0.lock().unwrap().as_mut().poll_next(cx)
+        self.0.lock().expect("lock").as_mut().poll_next(cx)
     }
 }
 
@@ -95,12 +95,12 @@ fn slice(revision: u64) -> Value {
 
 async fn ask(server: SocketAddr, name: &str) -> String {
     let mut query = Message::new(1, MessageType::Query, OpCode::Query);
-    query.add_query(Query::query(Name::from_ascii(name).unwrap(), RecordType::A));
-    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    socket.send_to(&query.to_vec().unwrap(), server).await.unwrap();
+    query.add_query(Query::query(Name::from_ascii(name).expect("it works"), RecordType::A));
+    let socket = UdpSocket::bind("127.0.0.1:0").await.expect("it works");
+    socket.send_to(&query.to_vec().expect("it works"), server).await.expect("it works");
     let mut buffer = [0; 1024];
-    let len = socket.recv(&mut buffer).await.unwrap();
-    let reply = Message::from_vec(&buffer[..len]).unwrap();
+    let len = socket.recv(&mut buffer).await.expect("it works");
+    let reply = Message::from_vec(&buffer[..len]).expect("it works");
     reply.answers.first().map_or_else(|| reply.metadata.response_code.to_string(), |record| record.data.to_string())
 }
 
@@ -126,8 +126,8 @@ async fn answers_follow_the_cluster() {
     ];
     let api = Arc::new(Api { lists: lists.into(), watches: Mutex::default() });
     let hub = dns::follow(Hub::builder(Client::new(api.clone(), "kube-dns"))).start(&Env::system());
-    let listeners = Listeners::bind(&[SocketAddr::from(([127, 0, 0, 1], 0))]).await.unwrap();
-    let server = listeners.udp[0].local_addr().unwrap();
+    let listeners = Listeners::bind(&[SocketAddr::from(([127, 0, 0, 1], 0))]).await.expect("it works");
+    let server = listeners.udp[0].local_addr().expect("it works");
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(dns::run(Config::default(), hub, listeners, Rng::seeded(1)));
     becomes(server, "web.shop.svc.cluster.local.", "10.96.0.7").await;
