@@ -5,6 +5,7 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, on};
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::http::body::{self, Body};
@@ -34,5 +35,11 @@ async fn copy(client: OnUpgrade, kubelet: OnUpgrade) {
     let (mut client, mut kubelet) = (TokioIo::new(client), TokioIo::new(kubelet));
     if let Err(error) = tokio::io::copy_bidirectional(&mut client, &mut kubelet).await {
         tracing::debug!(%error, "a stream broke");
+    }
+    // A kubelet that drops its side without TLS' goodbye breaks the copying; the client still gets an orderly end.
+    for side in [&mut client, &mut kubelet] {
+        if let Err(error) = side.shutdown().await {
+            tracing::trace!(%error, "a side was closed already");
+        }
     }
 }
