@@ -9,6 +9,7 @@
 
 pub mod client;
 pub mod driver;
+pub mod election;
 mod env;
 pub mod error;
 mod execute;
@@ -25,6 +26,7 @@ pub mod transport;
 pub mod watch;
 
 pub use client::{Client, Page};
+pub use election::Election;
 pub use env::Env;
 pub use error::{Error, Result};
 pub use https::Https;

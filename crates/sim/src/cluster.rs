@@ -74,6 +74,11 @@ impl Cluster {
         Client::new(self.network.transport("admin", MASTERS, true), "kubectl")
     }
 
+    /// A user with all rights and the cluster's network, whatever its faults.
+    pub fn user(&self, name: &str) -> Client {
+        Client::new(self.network.transport(name, MASTERS, false), name)
+    }
+
     /// Starts a node, or brings one back.
     pub fn start_node(&mut self, name: &str) {
         self.joined += 1;

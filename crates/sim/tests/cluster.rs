@@ -122,3 +122,42 @@ fn a_deleted_namespace_takes_everything_with_it() {
         assert!(snapshot.get(&api::typed::Namespace::GVR, &api::Key::cluster("shop")).is_none());
     });
 }
+
+#[test]
+fn of_several_replicas_one_leads_and_another_takes_over_when_it_falls_silent() {
+    sim::run(async {
+        let cluster = Cluster::start(9).await;
+        let leaders = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let replica = |name: &'static str| {
+            let election = client::Election {
+                client: cluster.user(name),
+                lease: api::Key::new("kube-system", "the-lead"),
+                identity: name.to_owned(),
+                env: cluster.env.clone(),
+            };
+            let leaders = leaders.clone();
+            tokio::spawn(async move {
+                loop {
+                    election.win().await;
+                    leaders.lock().unwrap().push(name);
+                    election.keep().await;
+                    leaders.lock().unwrap().push("nobody");
+                }
+            })
+        };
+        let one = replica("one");
+        cluster.pass(5).await;
+        let _two = replica("two");
+        cluster.pass(60).await;
+        assert_eq!(*leaders.lock().unwrap(), ["one"]);
+        one.abort();
+        cluster.pass(12).await;
+        assert_eq!(*leaders.lock().unwrap(), ["one"]);
+        cluster.pass(10).await;
+        assert_eq!(*leaders.lock().unwrap(), ["one", "two"]);
+        // Whoever cannot reach the API stops leading.
+        cluster.set_faults(Faults { request_lost: 1000, ..Faults::default() });
+        cluster.pass(15).await;
+        assert_eq!(*leaders.lock().unwrap(), ["one", "two", "nobody"]);
+    });
+}
