@@ -232,7 +232,7 @@ impl Fabric {
         let now = SystemClock.now();
         for at in 0..self.nodes.len() {
             let node = &self.nodes[at];
-            if !node.start_at.is_some_and(|due| due <= now) || node.init.is_some() {
+            if node.start_at.is_none_or(|due| due > now) || node.init.is_some() {
                 continue;
             }
             let started = self.spawn(&node.spec);

@@ -37,7 +37,10 @@ fn show(dir: &Path, path: &PathBuf, follow: bool) -> io::Result<()> {
     copy(&mut file)?;
     let mut buffer = [MaybeUninit::uninit(); 4096];
     let mut reader = inotify::Reader::new(&watch, &mut buffer);
-    while follow {
+    if !follow {
+        return Ok(());
+    }
+    loop {
         let event = reader.next()?;
         let begun_anew = event.events().contains(inotify::ReadFlags::CREATE)
             && event
@@ -49,7 +52,6 @@ fn show(dir: &Path, path: &PathBuf, follow: bool) -> io::Result<()> {
             copy(&mut file)?;
         }
     }
-    Ok(())
 }
 
 fn copy(file: &mut File) -> io::Result<()> {
