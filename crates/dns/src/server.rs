@@ -60,7 +60,9 @@ pub struct Server {
 }
 
 impl Server {
-    pub fn new(config: Config, rng: Rng) -> Self {
+    pub fn new(mut config: Config, rng: Rng) -> Self {
+        // A node whose resolv.conf names this server would have it ask itself for ever.
+        config.upstreams.retain(|upstream| !config.addresses.contains(&upstream.ip()));
         Self { config, zone: RwLock::default(), turn: AtomicUsize::new(0), rng }
     }
 

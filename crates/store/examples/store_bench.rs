@@ -1,4 +1,4 @@
-//! Measures the embedded engine against redb under the same group commit: `bench DIRECTORY [SECONDS]`.
+//! Measures the embedded engine against redb under the same group commit: `store_bench DIRECTORY [SECONDS]`.
 //!
 //! Compare-and-create of 512-byte values by 1, 16 and 64 writers that each wait for their commit to be durable, and
 //! reads by 16 readers. The figures stand in docs/adr/0002-embedded-storage-engine.md.
@@ -120,10 +120,15 @@ async fn measure_gets(store: Arc<EmbeddedStore>, secs: u64) {
     println!("embedded get, 16 readers: {:.0}/s", gets as f64 / start.elapsed().as_secs_f64());
 }
 
+fn resident_bytes() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
 #[tokio::main]
 async fn main() {
     let mut args = std::env::args().skip(1);
-    let directory = args.next().expect("usage: bench DIRECTORY [SECONDS]");
+    let directory = args.next().expect("usage: store_bench DIRECTORY [SECONDS]");
     let secs = args.next().map_or(3, |secs| secs.parse().unwrap());
     let directory = Path::new(&directory);
     std::fs::create_dir_all(directory).unwrap();
@@ -132,6 +137,10 @@ async fn main() {
         measure("embedded", store.clone(), writers, secs).await;
     }
     measure_gets(store.clone(), secs).await;
+    let end = Arc::from([0xff].as_slice());
+    let all = store::Range { start: Arc::from([].as_slice()), end, at: None, limit: None };
+    let keys = store.range(all).await.unwrap().entries.len();
+    println!("{keys} keys of 512 bytes in {} MiB of memory", resident_bytes() >> 20);
     drop(store);
     let before = Instant::now();
     drop(EmbeddedStore::open(directory.join("embedded"), EmbeddedOptions::default()).unwrap());
