@@ -168,6 +168,16 @@ pub fn set_rlimit(resource: u32, soft: u64, hard: u64) -> Result<()> {
     if rc == 0 { Ok(()) } else { Err(Error::new(format!("setrlimit {resource}"), io::Error::last_os_error())) }
 }
 
+/// Lifts the soft limit on open files to the hard one, as containers expect; a million is enough.
+pub fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    const FILES_MAX: u64 = 1 << 20;
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let current = Some(maximum.unwrap_or(FILES_MAX).min(FILES_MAX));
+    // Lifting within the hard limit needs no right; should it fail, the old limit stays.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current, maximum });
+}
+
 pub fn set_no_new_privs() -> Result<()> {
     // SAFETY: prctl with integer arguments only.
     let rc = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
@@ -196,5 +206,31 @@ pub fn pause_for_child() {
         libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
         let mut signal = 0;
         libc::sigwait(&raw const set, &raw mut signal);
+    }
+}
+
+/// Lets go of the pages of our own program that starting touched (its code and constants): they come back from the page
+/// cache when needed. For a process that then idles for ever.
+pub fn drop_program_pages() {
+    let (Ok(maps), Ok(exe)) = (std::fs::read_to_string("/proc/self/maps"), std::fs::read_link("/proc/self/exe")) else {
+        return;
+    };
+    let exe = exe.to_string_lossy().trim_end_matches(" (deleted)").to_owned();
+    for line in maps.lines().filter(|line| line.contains(&exe)) {
+        let mut fields = line.split(' ');
+        let range = fields.next().and_then(|range| range.split_once('-'));
+        let parse = |hex| usize::from_str_radix(hex, 16).ok();
+        let Some((from, to)) = range.and_then(|(from, to)| Some((parse(from)?, parse(to)?))) else { return };
+        let access = fields.next().unwrap_or_default();
+        if !matches!(access, "r--p" | "r-xp") {
+            return;
+        }
+        // SAFETY: what lies before and in the code of our program is mapped from its file and never written, so that
+        // dropping its pages only makes the kernel read them again. Relocated data lies after the code, and is not
+        // reached: the loop ends with the code.
+        unsafe { libc::madvise(from as *mut libc::c_void, to - from, libc::MADV_DONTNEED) };
+        if access == "r-xp" {
+            return;
+        }
     }
 }

@@ -64,6 +64,8 @@ pub fn spawn(command: &ShimCommand, sandbox: &str, dir: &PodDir) -> std::io::Res
         .args(["--sandbox", sandbox, "--dir"])
         .arg(&dir.0)
         .env_clear()
+        // With huge pages our allocator makes 6 MiB of a shim that uses some hundred KiB.
+        .env("MIMALLOC_ALLOW_THP", "0")
         .current_dir("/")
         .stdin(Stdio::from(listener))
         .stdout(log.try_clone()?)

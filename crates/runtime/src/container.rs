@@ -48,6 +48,7 @@ pub async fn create(core: &Core, request: v1::CreateContainerRequest) -> Result<
         created_at_nanos: core.now_nanos(),
         image_ref: image.digests.first().unwrap_or(&image.id).clone(),
         image_id: image.id.clone(),
+        image_name: image_name(config.image.as_ref(), &image),
         layers: image.layers.clone(),
         stop_signal: signal_number(&image.config.stop_signal).unwrap_or(libc::SIGTERM),
         cgroup: format!("{}/{id}", parent.trim_end_matches('/')),
@@ -293,7 +294,10 @@ pub fn status(container: &Container) -> v1::ContainerStatus {
         id: container.id.clone(),
         metadata: container.config.metadata.clone(),
         created_at: container.fixed.created_at_nanos,
-        image: container.config.image.clone(),
+        image: Some(v1::ImageSpec {
+            image: container.fixed.image_name.clone(),
+            ..container.config.image.clone().unwrap_or_default()
+        }),
         image_ref: container.fixed.image_ref.clone(),
         image_id: container.fixed.image_id.clone(),
         labels: container.config.labels.clone(),
@@ -323,6 +327,13 @@ pub fn status(container: &Container) -> v1::ContainerStatus {
         }
     }
     status
+}
+
+fn image_name(spec: Option<&v1::ImageSpec>, image: &image::Record) -> String {
+    let spec = spec.cloned().unwrap_or_default();
+    let wanted = image::reference::Reference::parse(&spec.user_specified_image).map(|name| name.to_string());
+    let tagged = wanted.ok().filter(|name| image.tags.contains(name));
+    tagged.or_else(|| image.tags.first().cloned()).unwrap_or(spec.image)
 }
 
 /// Upstream's words, which end up in the pod's status.

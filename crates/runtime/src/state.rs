@@ -67,6 +67,8 @@ pub struct ContainerRecord {
     pub sandbox_id: String,
     pub created_at_nanos: i64,
     pub image_id: String,
+    /// The image's name for people: what the user wrote if the image has that tag, else its first tag.
+    pub image_name: String,
     pub image_ref: String,
     pub layers: Vec<String>,
     pub stop_signal: i32,

@@ -208,11 +208,7 @@ async fn sandbox_and_container_start_fast() {
         let pod = stand.pod(&format!("web{round}")).await;
         stand.run(&pod, &format!("main{round}"), &["sleep", "1000"]).await;
         best = best.min(begun.elapsed());
-        eprintln!(
-            "sandbox + create + start: {:?}, shim RSS {} KiB",
-            begun.elapsed(),
-            Stand::rss_kib(stand.shim_pid(&pod))
-        );
+        eprintln!("sandbox + create + start: {:?}, shim: {}", begun.elapsed(), Stand::memory(stand.shim_pid(&pod)));
     }
     // Far above what it takes here (see docs/adr/0005), so that a busy machine passes.
     assert!(best < std::time::Duration::from_millis(400), "{best:?}");

@@ -174,6 +174,9 @@ fn become_program(program: &Process, user: &process::User, home: &str) -> Done<N
         process::set_rlimit(limit.resource, limit.soft, limit.hard).map_err(text)?;
     }
     process::set_umask(0o022);
+    // What the shim spares itself is no container's concern.
+    let _ = rustix::thread::disable_transparent_huge_pages(false);
+    process::raise_open_files();
     process::reset_signals();
     let cwd = if program.cwd.is_empty() { "/" } else { &program.cwd };
     linux::caps::bound(program.caps.bounding).map_err(text)?;

@@ -12,6 +12,7 @@
 //! process's pidfd. It never polls with a timer, except for the exit of an adopted process on old kernels.
 
 mod child;
+mod container;
 mod enter;
 mod log;
 mod serve;
@@ -82,5 +83,7 @@ fn run(id: &str, dir: PodDir, listener: OwnedFd) -> Result<(), String> {
     // A shim is a pod's lifeline and small: the last to be killed for want of memory. Best effort.
     let _ = linux::process::set_oom_score_adj(-998);
     enter::pod_namespaces(&dir, &pod).map_err(|error| error.to_string())?;
-    serve::Shim::new(id.to_owned(), dir, pod, listener)?.serve()
+    let shim = serve::Shim::new(id.to_owned(), dir, pod, listener)?;
+    linux::process::drop_program_pages();
+    shim.serve()
 }

@@ -11,14 +11,12 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 
 use super::child;
+use super::container::{Asked, Container, Life, failed, open_streams, read_spec};
 use super::enter;
-use super::log::Log;
 use super::stdio::{self, Stream};
-use crate::proto::{
-    Answer, Call, ContainerDir, Exit, Message, PodDir, PodFile, ProcessFile, Request, read_json, write_json,
-};
+use crate::proto::{Answer, Call, ContainerDir, Exit, Message, PodDir, PodFile, ProcessFile, Request, write_json};
 use crate::socket;
-use crate::spec::{PidNamespace, Process, Spec};
+use crate::spec::{PidNamespace, Process};
 
 /// Clients at a time: the runtime, and one that takes over from it.
 const CLIENTS_MAX: usize = 8;
@@ -43,45 +41,10 @@ pub struct Shim {
     quit: bool,
 }
 
-struct Container {
-    dir: ContainerDir,
-    spec: Spec,
-    pid: u32,
-    pidfd: OwnedFd,
-    life: Life,
-    streams: Vec<Stream>,
-    log: Option<Log>,
-    /// Our writing end of its stdin FIFO.
-    stdin: Option<OwnedFd>,
-    master: Option<OwnedFd>,
-}
-
-enum Life {
-    /// Forked; the report socket ends with exec or brings the error.
-    Starting {
-        report: OwnedFd,
-        asked: Asked,
-        error: Option<String>,
-    },
-    Running,
-    /// Found running by a shim that is not its parent. `seen` once it has ended but its exit cannot be read yet.
-    Adopted {
-        seen: bool,
-    },
-    Ended,
-}
-
 struct Exec {
     pid: u32,
     pidfd: OwnedFd,
     starting: Option<(OwnedFd, Asked, Option<String>, Option<OwnedFd>)>,
-}
-
-/// Whom to answer.
-#[derive(Clone, Copy)]
-struct Asked {
-    client: u64,
-    id: u64,
 }
 
 enum Ready {
@@ -347,7 +310,11 @@ impl Shim {
                 let (pid, master) = (container.pid, container.master.as_ref().and_then(|m| m.try_clone().ok()));
                 container.life = Life::Running;
                 match failed {
-                    None => self.answer(asked, Answer::Started { pid }, master.as_ref().map(AsFd::as_fd)),
+                    None => {
+                        self.answer(asked, Answer::Started { pid }, master.as_ref().map(AsFd::as_fd));
+                        // From here on the pod mostly idles.
+                        linux::process::drop_program_pages();
+                    }
                     Some(message) => {
                         container.life = Life::Ended;
                         container.streams.clear();
@@ -538,86 +505,4 @@ impl Shim {
             }
         }
     }
-}
-
-impl Container {
-    fn carry_out(&mut self, request: &Request, mut fds: Vec<OwnedFd>) -> (Answer, Option<OwnedFd>) {
-        let copy = |fd: &Option<OwnedFd>| fd.as_ref().and_then(|fd| fd.try_clone().ok());
-        match request {
-            Request::Attach { .. } => {
-                for (stream, client) in self.streams.iter_mut().zip(fds) {
-                    stdio::prepare_client(&client);
-                    if stream.attached.len() < stdio::ATTACHED_MAX {
-                        stream.attached.push(client);
-                    }
-                }
-                (Answer::Done, None)
-            }
-            Request::CloseStdin { .. } => {
-                self.stdin = None;
-                (Answer::Done, None)
-            }
-            Request::Terminal { .. } => (Answer::Done, copy(&self.master)),
-            Request::RestoreTerminal { .. } => {
-                self.master = fds.pop();
-                let stream = copy(&self.master).and_then(|master| Stream::new("stdout", master).ok());
-                self.streams.extend(stream);
-                (Answer::Done, None)
-            }
-            Request::ReopenLog { .. } => match self.log.as_mut().map_or(Ok(()), Log::reopen) {
-                Ok(()) => (Answer::Done, None),
-                Err(error) => (Answer::Failed { message: format!("reopen log: {error}") }, None),
-            },
-            Request::Signal { signal, .. } => match (&self.life, pidfd::signal(&self.pidfd, *signal)) {
-                (Life::Ended, _) | (_, Ok(_)) => (Answer::Done, None),
-                (_, Err(error)) => (failed(error), None),
-            },
-            Request::Start { .. }
-            | Request::Exec { .. }
-            | Request::SignalExec { .. }
-            | Request::Forget { .. }
-            | Request::Hello
-            | Request::Quit => (Answer::NotFound, None),
-        }
-    }
-}
-
-fn failed(error: linux::Error) -> Answer {
-    Answer::Failed { message: error.to_string() }
-}
-
-fn read_spec(dir: &ContainerDir) -> Result<Spec, String> {
-    read_json(&dir.spec())
-        .map_err(|error| format!("read {}: {error}", dir.spec().display()))?
-        .ok_or_else(|| format!("{} is not there", dir.spec().display()))
-}
-
-type Opened = (Vec<Stream>, Option<OwnedFd>, Option<Log>);
-
-/// Our ends of a container's FIFOs (made if missing), and its log.
-fn open_streams(spec: &Spec, dir: &ContainerDir, pod: &PodFile) -> Result<Opened, String> {
-    let failed = |what: &str, error: &dyn std::fmt::Display| format!("open {what} of the container: {error}");
-    let open_log = |path: &std::path::PathBuf| {
-        Log::open(path, pod.log_bytes_max, pod.log_files_max)
-            .map_err(|error| failed(&path.display().to_string(), &error))
-    };
-    let log = spec.log_path.as_ref().map(open_log).transpose()?;
-    if spec.tty {
-        return Ok((Vec::new(), None, log));
-    }
-    let mut streams = Vec::new();
-    for name in ["stdout", "stderr"] {
-        let path = dir.stream(name);
-        let opened = stdio::make_fifo(&path).and_then(|()| stdio::open_reader(&path));
-        streams.push(opened.and_then(|fd| Stream::new(name, fd)).map_err(|error| failed(name, &error))?);
-    }
-    let mut stdin = None;
-    if spec.stdin && !dir.stdin_closed().exists() {
-        use rustix::fs::{Mode, OFlags};
-        let path = dir.stream("stdin");
-        let opened = stdio::make_fifo(&path)
-            .and_then(|()| rustix::fs::open(&path, OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()));
-        stdin = Some(opened.map_err(|error| failed("stdin", &error))?);
-    }
-    Ok((streams, stdin, log))
 }

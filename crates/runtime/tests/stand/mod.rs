@@ -35,13 +35,13 @@ pub async fn stand(name: &str) -> Option<Stand> {
 }
 
 async fn open(dir: &Path) -> Builtin {
+    // SHIM_PROGRAM measures the real binary: its first argument is `shim`.
+    let program =
+        std::env::var_os("SHIM_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_shim-for-tests").into()).into();
     let config = Config {
         root: dir.join("root"),
         run: dir.join("run"),
-        shim: ShimCommand {
-            program: env!("CARGO_BIN_EXE_shim-for-tests").into(),
-            args: vec!["--profile".into(), "test".into()],
-        },
+        shim: ShimCommand { program, args: ["shim", "--profile", "test"].map(str::to_owned).to_vec() },
         log_bytes_max: 0,
         log_files_max: 5,
     };
@@ -188,10 +188,12 @@ impl Stand {
         linux::pidfd::signal(&pidfd, 9).unwrap();
     }
 
-    pub fn rss_kib(pid: u32) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        line.and_then(|line| line.trim().trim_end_matches(" kB").trim().parse().ok()).unwrap_or_default()
+    /// Resident and of it private memory, of /proc/PID/smaps_rollup.
+    pub fn memory(pid: u32) -> String {
+        let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+        let lines =
+            rollup.lines().filter(|line| ["Rss:", "Pss:", "Private_Dirty:"].iter().any(|key| line.starts_with(key)));
+        lines.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>().join(", ")
     }
 
     pub async fn restart(&mut self) {
