@@ -21,6 +21,8 @@ mod hook;
 mod inotify;
 pub mod logs;
 pub mod machine;
+pub mod manifests;
+mod mirror;
 mod node;
 pub mod observed;
 pub mod plan;
@@ -107,10 +109,13 @@ impl Kubelet {
 
     /// Runs until it is dropped.
     pub async fn run(self) {
-        let (_statics, no_statics) = watch::channel(Some(Vec::new()));
+        let (found, statics) = watch::channel(None);
+        let config = &self.shared.config;
+        let manifests = manifests::follow(config.manifests.as_deref(), &config.node_name, &found);
+        let mirrors = mirror::keep(Arc::clone(&self.shared), self.pods.subscribe(), statics.clone());
         gc::make_classes(&self.shared);
-        let pods = pods::Pods::run(Arc::clone(&self.shared), self.pods.subscribe(), no_statics, self.told);
+        let pods = pods::Pods::run(Arc::clone(&self.shared), self.pods.subscribe(), statics, self.told);
         let node = node::run(Arc::clone(&self.shared), Arc::clone(&self.node), self.node_wake);
-        tokio::join!(Box::pin(pods), Box::pin(node));
+        tokio::join!(Box::pin(pods), Box::pin(node), Box::pin(manifests), Box::pin(mirrors));
     }
 }

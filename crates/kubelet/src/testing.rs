@@ -124,7 +124,7 @@ impl FakeApi {
                 changes.recv().await.unwrap();
             }
         };
-        match tokio::time::timeout(std::time::Duration::from_secs(3600), wait).await {
+        match tokio::time::timeout(std::time::Duration::from_secs(120), wait).await {
             Ok(object) => object,
             Err(_) => panic!("{path} never got there: {:#}", self.get(path).unwrap_or_default()),
         }
@@ -189,7 +189,13 @@ impl Transport for FakeApi {
                     Some(_) => {
                         (409, json!({"kind": "Status", "status": "Failure", "reason": "AlreadyExists", "code": 409}))
                     }
-                    None => (201, self.put(&at, body)),
+                    None => {
+                        let mut object = body;
+                        if object["metadata"]["uid"].is_null() {
+                            object["metadata"]["uid"] = json!(format!("uid-{}", self.state.lock().unwrap().revision));
+                        }
+                        (201, self.put(&at, object))
+                    }
                 }
             }
             "PUT" => (200, self.put(&path, body)),

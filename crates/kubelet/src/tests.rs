@@ -35,6 +35,7 @@ impl World {
         let mut config = Config::new(NODE, "10.0.0.1");
         config.root = self.dir.0.join("kubelet");
         config.logs = self.dir.0.join("logs");
+        config.manifests = Some(self.dir.0.clone());
         let deps = Deps {
             runtime: Arc::new(self.runtime.clone()),
             transport: self.api.clone(),
@@ -405,4 +406,23 @@ async fn the_node_registers_becomes_ready_and_keeps_its_lease() {
     let later = world.api.get(lease).unwrap();
     assert_ne!(first["spec"]["renewTime"], later["spec"]["renewTime"]);
     assert_eq!(later["spec"]["leaseDurationSeconds"], 40);
+}
+
+#[tokio::test]
+async fn a_manifest_runs_as_a_static_pod_and_the_api_shows_its_mirror() {
+    let world = World::new("static");
+    world.api.until("/api/v1/nodes/n1", |node| node.is_some()).await;
+    let manifest = world.dir.0.join("web.yaml");
+    let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: web, namespace: d}\nspec: {containers: [{name: c, image: nginx}]}\n";
+    std::fs::write(&manifest, text).unwrap();
+    world.until("web-n1", "Ready=True").await;
+    let mirror = world.api.get(&path("web-n1")).unwrap();
+    assert_eq!(mirror["metadata"]["annotations"]["kubernetes.io/config.source"], "file");
+    assert_eq!(mirror["metadata"]["ownerReferences"][0]["kind"], "Node");
+    // Deleting the mirror does not stop the pod: it is shown again.
+    world.api.remove(&path("web-n1"));
+    world.until("web-n1", "Ready=True").await;
+    assert!(!world.runtime.trace().iter().any(|call| call.starts_with("stop_container")));
+    std::fs::remove_file(&manifest).unwrap();
+    world.until_gone("web-n1").await;
 }
