@@ -15,7 +15,7 @@ pub struct Local {
 }
 
 impl Local {
-    pub fn new(server: &Arc<Server>, name: &str, groups: &[&str]) -> Arc<dyn Transport> {
+    pub fn transport(server: &Arc<Server>, name: &str, groups: &[&str]) -> Arc<dyn Transport> {
         Arc::new(Self { server: server.clone(), user: User::component(name, groups) })
     }
 }

@@ -42,9 +42,9 @@ pub async fn run(state: &Path, stop: CancellationToken) -> launcher::Result<()> 
     start_controllers(&mut tasks, &server, &authority, &env);
     let kubelet_name = format!("system:node:{}", config.node);
     let ways = Ways {
-        kubelet: Local::new(&server, &kubelet_name, &["system:nodes"]),
-        proxy: Local::new(&server, "system:kube-proxy", &[]),
-        dns: Local::new(&server, DNS, &SERVICE_ACCOUNT_GROUPS),
+        kubelet: Local::transport(&server, &kubelet_name, &["system:nodes"]),
+        proxy: Local::transport(&server, "system:kube-proxy", &[]),
+        dns: Local::transport(&server, DNS, &SERVICE_ACCOUNT_GROUPS),
         kubelet_tls: kubelet_tls(&mut tasks, &config, &authority, &env)?,
     };
     node::start(&mut tasks, state, &config, ways, &env).await?;
@@ -113,7 +113,7 @@ fn serve(
 }
 
 fn start_scheduler(tasks: &mut JoinSet<()>, server: &Arc<Server>, config: &NodeConfig, env: &Env) {
-    let client = Client::new(Local::new(server, SCHEDULER, &[]), "kube-scheduler");
+    let client = Client::new(Local::transport(server, SCHEDULER, &[]), "kube-scheduler");
     let hub = scheduler::run::follow(Hub::builder(client.clone())).start(env);
     let recorder = Recorder::start(client.clone(), "default-scheduler", &config.node, env.clone());
     tasks.spawn(scheduler::run::run(client, hub, recorder, env.clone()));
@@ -128,10 +128,10 @@ fn start_controllers(tasks: &mut JoinSet<()>, server: &Arc<Server>, authority: &
         since: env.clock.now(),
     };
     let all = controllers::all(&settings);
-    let client = Client::new(Local::new(server, CONTROLLERS, &[]), "kube-controller-manager");
+    let client = Client::new(Local::transport(server, CONTROLLERS, &[]), "kube-controller-manager");
     let hub = Hub::builder(client).controllers(&all).start(env);
     let server = server.clone();
-    let transport_for = move |user: &str| Local::new(&server, user, &SERVICE_ACCOUNT_GROUPS);
+    let transport_for = move |user: &str| Local::transport(&server, user, &SERVICE_ACCOUNT_GROUPS);
     tasks.spawn(client::driver::run(hub, all, transport_for, env.clone()));
 }
 
