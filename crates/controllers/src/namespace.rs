@@ -109,17 +109,14 @@ fn finalize(mut namespace: Value, key: &Key) -> Action {
     Action::Update { resource: NAMESPACES, key: key.clone(), subresource: "finalize".into(), object: namespace }
 }
 
-/// The status that tells what the deletion waits for, if it is not told yet.
-fn show_remaining(
-    mut namespace: Value,
-    key: &Key,
-    remaining: &[(&Gvr, Vec<&Object>)],
-    now: Timestamp,
-) -> Option<Action> {
-    let counts: Vec<String> = remaining
-        .iter()
-        .map(|(resource, objects)| format!("{resource} has {} resource instances", objects.len()))
-        .collect();
+/// A condition of the status: type, whether it holds, reason, message.
+type Told = (&'static str, bool, &'static str, String);
+
+/// What the deletion waits for, in upstream's words.
+fn told(remaining: &[(&Gvr, Vec<&Object>)]) -> [Told; 5] {
+    let counts =
+        remaining.iter().map(|(resource, objects)| format!("{resource} has {} resource instances", objects.len()));
+    let counts: Vec<String> = counts.collect();
     let mut finalizers = std::collections::BTreeMap::<&str, usize>::new();
     for object in remaining.iter().flat_map(|(_, objects)| objects) {
         for finalizer in &object.meta().finalizers {
@@ -128,62 +125,40 @@ fn show_remaining(
     }
     let held: Vec<String> =
         finalizers.iter().map(|(name, count)| format!("{name} in {count} resource instances")).collect();
-    let told = [
-        (
-            "NamespaceDeletionDiscoveryFailure",
-            false,
-            "ResourcesDiscovered",
-            "All resources successfully discovered".to_owned(),
-        ),
-        (
-            "NamespaceDeletionGroupVersionParsingFailure",
-            false,
-            "ParsedGroupVersions",
-            "All legacy kube types successfully parsed".to_owned(),
-        ),
-        (
-            "NamespaceDeletionContentFailure",
-            false,
-            "ContentDeleted",
-            "All content successfully deleted, may be waiting on finalization".to_owned(),
-        ),
-        (
-            "NamespaceContentRemaining",
-            true,
-            "SomeResourcesRemain",
-            format!("Some resources are remaining: {}", counts.join(", ")),
-        ),
-        if held.is_empty() {
-            (
-                "NamespaceFinalizersRemaining",
-                false,
-                "ContentHasNoFinalizers",
-                "All content-preserving finalizers finished".to_owned(),
-            )
-        } else {
-            (
-                "NamespaceFinalizersRemaining",
-                true,
-                "SomeFinalizersRemain",
-                format!("Some content in the namespace has finalizers remaining: {}", held.join(", ")),
-            )
-        },
-    ];
+    let discovered = "All resources successfully discovered".to_owned();
+    let parsed = "All legacy kube types successfully parsed".to_owned();
+    let deleted = "All content successfully deleted, may be waiting on finalization".to_owned();
+    let remain = format!("Some resources are remaining: {}", counts.join(", "));
+    let (finalizers_reason, finalizers_message) = if held.is_empty() {
+        ("ContentHasNoFinalizers", "All content-preserving finalizers finished".to_owned())
+    } else {
+        let message = format!("Some content in the namespace has finalizers remaining: {}", held.join(", "));
+        ("SomeFinalizersRemain", message)
+    };
+    [
+        ("NamespaceDeletionDiscoveryFailure", false, "ResourcesDiscovered", discovered),
+        ("NamespaceDeletionGroupVersionParsingFailure", false, "ParsedGroupVersions", parsed),
+        ("NamespaceDeletionContentFailure", false, "ContentDeleted", deleted),
+        ("NamespaceContentRemaining", true, "SomeResourcesRemain", remain),
+        ("NamespaceFinalizersRemaining", !held.is_empty(), finalizers_reason, finalizers_message),
+    ]
+}
+
+/// The status that tells what the deletion waits for, if it is not told yet.
+fn show_remaining(
+    mut namespace: Value,
+    key: &Key,
+    remaining: &[(&Gvr, Vec<&Object>)],
+    now: Timestamp,
+) -> Option<Action> {
     let old = namespace.items("status.conditions").to_vec();
     let mut changed = false;
     let mut conditions = Vec::new();
-    for (kind, holds, reason, message) in told {
+    for (kind, holds, reason, message) in told(remaining) {
         let status = if holds { "True" } else { "False" };
-        let mut since = json!(time_text(now));
-        if let Some(known) = condition(&old, kind) {
-            let same = known.text("status") == status;
-            if same {
-                since = known["lastTransitionTime"].clone();
-            }
-            changed |= !same || known.text("message") != message;
-        } else {
-            changed = true;
-        }
+        let known = condition(&old, kind).filter(|known| known.text("status") == status);
+        changed |= known.is_none_or(|known| known.text("message") != message);
+        let since = known.map_or_else(|| json!(time_text(now)), |known| known["lastTransitionTime"].clone());
         conditions.push(json!({
             "type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": since,
         }));

@@ -1,3 +1,5 @@
+//! Deployments with their sets as YAML, and the plans made of them.
+
 use std::fmt::Write;
 
 use expect_test::{Expect, expect};

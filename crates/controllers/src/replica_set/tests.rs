@@ -1,3 +1,5 @@
+//! ReplicaSets with their pods as YAML, and the plans made of them.
+
 use expect_test::{Expect, expect};
 
 use super::ReplicaSetController;
