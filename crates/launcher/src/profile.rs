@@ -199,7 +199,9 @@ pub fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
 
 /// Held while a verb changes a profile; freed when dropped or when the process ends.
 #[derive(Debug)]
-pub struct ProfileLock(#[allow(dead_code)] File);
+pub struct ProfileLock {
+    _file: File,
+}
 
 impl ProfileLock {
     /// Waits for other verbs on the same profile to end.
@@ -210,7 +212,7 @@ impl ProfileLock {
         let file = File::create(&path).map_err(|error| Trouble::file("open", &path, &error))?;
         rustix::fs::flock(&file, FlockOperation::LockExclusive)
             .map_err(|error| Trouble::file("lock", &path, &error.into()))?;
-        Ok(Self(file))
+        Ok(Self { _file: file })
     }
 }
 

@@ -7,7 +7,9 @@ use std::process::{Command, Output, Stdio};
 use rustix::fs::FlockOperation;
 
 /// Held while a test runs.
-pub struct Turn(#[allow(dead_code)] File);
+pub struct Turn {
+    _lock: File,
+}
 
 /// `None`, with a word why, where this machine cannot run the test.
 pub fn turn() -> Option<Turn> {
@@ -18,7 +20,7 @@ pub fn turn() -> Option<Turn> {
     let path = std::env::temp_dir().join("ironclad-e2e.lock");
     let file = File::create(path).expect("the lock file can be made");
     rustix::fs::flock(&file, FlockOperation::LockExclusive).expect("the lock can be taken");
-    Some(Turn(file))
+    Some(Turn { _lock: file })
 }
 
 /// The newest kubectl of this machine that is not newer than the API.
