@@ -34,6 +34,9 @@ pub struct Config {
     pub cgroup_root: String,
     /// Use RuntimeDefault where a pod asks for no seccomp profile (upstream's SeccompDefault).
     pub seccomp_default: bool,
+    /// Images that nothing uses go when the disk is fuller than this (upstream's imageGCHighThresholdPercent); 100 keeps
+    /// them.
+    pub image_gc_high_percent: u64,
 }
 
 impl Config {
@@ -53,6 +56,7 @@ impl Config {
             port: 10250,
             cgroup_root: "/kubepods".to_owned(),
             seccomp_default: false,
+            image_gc_high_percent: 85,
         }
     }
 

@@ -10,8 +10,7 @@ use crate::config::CgroupLimits;
 use crate::shared::Shared;
 use crate::volumes;
 
-/// Images go when the disk is fuller than this, until it is less full than that (in percent), as upstream.
-const DISK_USED_HIGH_PERCENT: u64 = 85;
+/// Once images go, they go until the disk is less full than this (in percent), as upstream.
 const DISK_USED_LOW_PERCENT: u64 = 80;
 const CLASSES: [&str; 2] = ["burstable", "besteffort"];
 
@@ -69,7 +68,7 @@ pub async fn images(shared: &Shared) {
     let Ok(gauges) = shared.deps.machine.gauges(&shared.config.root) else { return };
     let used = gauges.disk_capacity_bytes.saturating_sub(gauges.disk_available_bytes);
     let percent = |percent: u64| gauges.disk_capacity_bytes / 100 * percent;
-    if gauges.disk_capacity_bytes == 0 || used <= percent(DISK_USED_HIGH_PERCENT) {
+    if gauges.disk_capacity_bytes == 0 || used <= percent(shared.config.image_gc_high_percent) {
         return;
     }
     let mut excess = used - percent(DISK_USED_LOW_PERCENT);

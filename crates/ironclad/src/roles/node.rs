@@ -91,6 +91,8 @@ fn make_kubelet(
 ) -> launcher::Result<Kubelet> {
     let mut kubelet_config = kubelet::Config::new(&config.node, &config.node_ip.to_string());
     kubelet_config.root = state.join("kubelet");
+    // The disk is the host's and holds much else: images that were loaded by hand stay, however full it is.
+    kubelet_config.image_gc_high_percent = 100;
     let seam = |error: linux::Error| failed("cannot read control groups", &error);
     let deps = Deps {
         runtime,
