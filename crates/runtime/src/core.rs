@@ -317,6 +317,10 @@ impl Core {
         for container in self.containers_of(&sandbox.id) {
             self.catch_up(&container);
             if container.is_running() {
+                // After a restart of the machine there is nothing to kill; else nothing may run that nobody watches.
+                if let Err(error) = self.layout.group(&container.fixed.cgroup).kill() {
+                    tracing::debug!(container = container.id, %error, "nothing to kill");
+                }
                 let finished_at_nanos = self.now_nanos();
                 self.ended(&container, Exit { code: UNKNOWN, finished_at_nanos, oom_killed: false, start_error: None });
             }

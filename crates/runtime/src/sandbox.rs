@@ -203,12 +203,20 @@ fn free(sandbox: &Sandbox) -> linux::Result<()> {
     if files.ipc.is_some() {
         mount::unmount(&files.shm)?;
     }
-    // The first process of a shared PID namespace ends with it.
-    let init: std::io::Result<Option<crate::proto::ProcessFile>> = crate::proto::read_json(&sandbox.pod.init_file());
-    if let Ok(Some(init)) = init
-        && linux::process::start_ticks(init.pid) == Some(init.start_ticks)
-        && let Ok(pidfd) = linux::pidfd::open(init.pid)
-    {
+    // The first process of a shared PID namespace ends with it; so does a shim that we have lost hold of, as after a
+    // kill -9 of the runtime between making and knowing it.
+    end(&sandbox.pod.init_file())?;
+    end(&sandbox.pod.shim_file())?;
+    Ok(())
+}
+
+/// Kills the process that a file tells of, if it still is the same one.
+fn end(file: &Path) -> linux::Result<()> {
+    let known: std::io::Result<Option<crate::proto::ProcessFile>> = crate::proto::read_json(file);
+    let Ok(Some(known)) = known else { return Ok(()) };
+    // Asked after the pidfd was opened, so that both speak of the same process.
+    let Ok(pidfd) = linux::pidfd::open(known.pid) else { return Ok(()) };
+    if linux::process::start_ticks(known.pid) == Some(known.start_ticks) {
         linux::pidfd::signal(&pidfd, libc::SIGKILL)?;
     }
     Ok(())
@@ -229,6 +237,11 @@ pub async fn remove(core: &Core, id: &str) -> Result<()> {
 /// Removes a sandbox's directories, whatever of them is there. The record goes first: without it there is no sandbox.
 pub fn clear_leftover(dir: &Path, pod: &PodDir) {
     let _ = std::fs::remove_file(dir.join("state.json"));
+    for file in [pod.init_file(), pod.shim_file()] {
+        if let Err(error) = end(&file) {
+            tracing::warn!(file = %file.display(), %error, "cannot end what a sandbox left");
+        }
+    }
     for part in ["ns/ipc", "ns/uts", "shm"] {
         let _ = mount::unmount(&pod.0.join(part));
     }
