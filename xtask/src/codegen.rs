@@ -20,7 +20,9 @@ pub fn run(arguments: &[String]) -> Result<()> {
         match argument.as_str() {
             "--definitions" => definitions = Some(rest.next().context("--definitions needs a path")?.into()),
             "cri" | "schema" | "tags" => subject = Some(argument.as_str()),
-            other => bail!("unknown argument {other:?}; usage: cargo xtask codegen [schema|tags|cri] [--definitions PATH]"),
+            other => {
+                bail!("unknown argument {other:?}; usage: cargo xtask codegen [schema|tags|cri] [--definitions PATH]")
+            }
         }
     }
     if matches!(subject, None | Some("schema")) {

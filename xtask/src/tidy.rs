@@ -48,8 +48,12 @@ pub fn run(root: &Path) -> Result<()> {
 
 pub fn all(root: &Path) -> Result<Complaints> {
     let mut complaints = edges::check(root)?;
-    for source in source::all(root)? {
-        complaints.extend(check(&source));
+    let sources = source::all(root)?;
+    for source in &sources {
+        complaints.extend(check(source));
+        if orphaned(source, &sources) {
+            complaints.push(format!("{}: no module names it, so nobody compiles it", source.path));
+        }
     }
     Ok(complaints)
 }
@@ -93,6 +97,26 @@ fn check(source: &Source) -> Complaints {
     complaints
 }
 
+/// Whether a file under `src` is named by no `mod` of the file above it. Generated files are included, not named.
+fn orphaned(source: &Source, all: &[Source]) -> bool {
+    let Some((krate, path)) = source.path.split_once("/src/") else { return false };
+    if source.is_generated() || path.starts_with("bin/") || matches!(path, "lib.rs" | "main.rs") {
+        return false;
+    }
+    let path = path.strip_suffix("/mod.rs").or_else(|| path.strip_suffix(".rs")).unwrap_or(path);
+    let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let above = match dir {
+        "" => ["lib.rs".to_owned(), "main.rs".to_owned()],
+        dir => [format!("{dir}/mod.rs"), format!("{dir}.rs")],
+    };
+    let declaration = format!("mod {name};");
+    let names_it = |other: &Source| {
+        let Some((its_crate, its_path)) = other.path.split_once("/src/") else { return false };
+        its_crate == krate && above.iter().any(|path| path == its_path) && other.text.contains(&declaration)
+    };
+    !all.iter().any(names_it)
+}
+
 fn names(source: &Source, complain: &mut impl FnMut(String)) {
     if EMPTY_MODULES.contains(&source.stem()) {
         complain("names nothing; name its noun".to_owned());
@@ -120,6 +144,20 @@ mod tests {
 
     fn complaints(path: &str, text: &str) -> String {
         check(&Source { path: path.to_owned(), text: text.to_owned() }).join("\n")
+    }
+
+    #[test]
+    fn a_file_that_no_module_names_is_an_orphan() {
+        let source = |path: &str, text: &str| Source { path: path.to_owned(), text: text.to_owned() };
+        let all = [
+            source("crates/a/src/lib.rs", "pub mod b;"),
+            source("crates/a/src/b/mod.rs", "mod c;"),
+            source("crates/a/src/b/c.rs", ""),
+            source("crates/a/src/b/d.rs", ""),
+            source("crates/z/src/b.rs", ""),
+        ];
+        let orphans: Vec<&str> = all.iter().filter(|one| orphaned(one, &all)).map(|one| one.path.as_str()).collect();
+        assert_eq!(orphans, ["crates/a/src/b/d.rs", "crates/z/src/b.rs"]);
     }
 
     #[test]

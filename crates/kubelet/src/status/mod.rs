@@ -189,6 +189,3 @@ fn count_init(pod: &PodRef, init: &[core::ContainerStatus]) -> (usize, usize) {
     }
     (pending + usize::from(failed > 0 && pending == 0), failed)
 }
-
-#[cfg(test)]
-mod tests;
