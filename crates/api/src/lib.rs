@@ -16,6 +16,7 @@ pub mod revision;
 pub mod schema;
 pub mod selector;
 pub mod status;
+pub mod taint;
 pub mod typed;
 pub mod validation;
 pub mod yaml;

@@ -98,7 +98,7 @@ impl<'de> Deserialize<'de> for Status {
             message: wire.message.into_owned(),
             reason: wire.reason.into_owned().into(),
             details: wire.details.map(|details| Box::new(details.into_owned())),
-            continue_token: Some(wire.metadata.continue_token.into()).filter(|token: &Box<str>| !token.is_empty()),
+            continue_token: Some(wire.metadata.continue_token).filter(|token| !token.is_empty()).map(Into::into),
         })
     }
 }

@@ -84,15 +84,17 @@ fn leave(pod: &Value, taints: &[&Value], now: Timestamp) -> Leave {
 }
 
 fn tolerates(toleration: &Value, taint: &Value) -> bool {
-    let (effect, key) = (toleration.text("effect"), toleration.text("key"));
-    if !effect.is_empty() && effect != taint.text("effect") || !key.is_empty() && key != taint.text("key") {
-        return false;
-    }
-    match toleration.text("operator") {
-        "Exists" => true,
-        "" | "Equal" => !key.is_empty() && toleration.text("value") == taint.text("value"),
-        _ => false,
-    }
+    let view = api::taint::Toleration {
+        key: toleration.text("key"),
+        operator: toleration.text("operator"),
+        value: toleration.text("value"),
+        effect: toleration.text("effect"),
+    };
+    view.tolerates(&api::taint::Taint {
+        key: taint.text("key"),
+        value: taint.text("value"),
+        effect: taint.text("effect"),
+    })
 }
 
 fn evict(object: &Object, pod: &Value, now: Timestamp) -> Plan {

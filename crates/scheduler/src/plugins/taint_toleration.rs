@@ -50,24 +50,21 @@ fn admits(pod: &PodInfo, node: &NodeInfo) -> bool {
     hard.all(|taint| tolerates(&pod.tolerations, taint))
 }
 
-/// Whether one of the tolerations matches the taint
-/// (<https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/>).
+/// Whether one of the tolerations matches the taint.
 pub fn tolerates(tolerations: &[Toleration], taint: &Taint) -> bool {
     tolerations.iter().any(|toleration| matches(toleration, taint))
 }
 
 fn matches(toleration: &Toleration, taint: &Taint) -> bool {
-    let key = toleration.key.as_deref().unwrap_or_default();
-    let effect = toleration.effect.as_deref().unwrap_or_default();
-    if !effect.is_empty() && effect != taint.effect {
-        return false;
-    }
-    if !key.is_empty() && key != taint.key {
-        return false;
-    }
-    match toleration.operator.as_deref().unwrap_or("Equal") {
-        "Exists" => true,
-        "Equal" | "" => toleration.value.as_deref().unwrap_or_default() == taint.value.as_deref().unwrap_or_default(),
-        _ => false,
-    }
+    let view = api::taint::Toleration {
+        key: text(&toleration.key),
+        operator: text(&toleration.operator),
+        value: text(&toleration.value),
+        effect: text(&toleration.effect),
+    };
+    view.tolerates(&api::taint::Taint { key: &taint.key, value: text(&taint.value), effect: &taint.effect })
+}
+
+fn text(field: &Option<String>) -> &str {
+    field.as_deref().unwrap_or_default()
 }
