@@ -23,6 +23,7 @@ use crate::http::body::Body;
 use crate::http::{Server, respond};
 use crate::request::ResourceRequest;
 use crate::seams::Access;
+use crate::verbs::no_such_resource;
 
 const PODS: Gvr = Gvr::new("", "v1", "pods");
 const NODES: Gvr = Gvr::new("", "v1", "nodes");
@@ -53,7 +54,7 @@ pub async fn answer(server: Arc<Server>, request: Authorized) -> Result<Response
             (node, path)
         }
         ("nodes", "proxy") => (info.name.clone(), options::with_query(&format!("/{}", info.tail), &request)),
-        _ => return Err(respond::resource_not_found()),
+        _ => return Err(no_such_resource()),
     };
     let node = object(&server, &NODES, "nodes", "", &node)?.tree().map_err(Status::internal)?;
     let address = address(&node)?;

@@ -23,7 +23,7 @@ use crate::http::{Server, respond};
 use crate::request::{RequestInfo, ResourceRequest, Verb};
 use crate::resource::Subresource;
 use crate::user::User;
-use crate::verbs::{Params, RequestContext};
+use crate::verbs::{Params, RequestContext, no_such_resource};
 use crate::wellknown;
 
 /// What a request that is no watch and no stream may take; upstream's.
@@ -109,7 +109,7 @@ async fn resource(
 ) -> Result<Response<Body>, Status> {
     let info = &request.info;
     let found = server.engine.registry().find(&info.group, &info.version, &info.resource);
-    let resource = found.ok_or_else(respond::resource_not_found)?;
+    let resource = found.ok_or_else(no_such_resource)?;
     label.get_or_init(|| Label { info: info.clone() });
     let connect = resource.subresources.iter().any(|subresource| match subresource {
         Subresource::Connect(path) => *path == info.subresource,

@@ -45,12 +45,6 @@ pub fn page_not_found() -> Response<Body> {
     text(404, "404 page not found\n")
 }
 
-/// A path of ours with nothing behind it.
-pub fn resource_not_found() -> Status {
-    Status::failure(404, "NotFound", "the server could not find the requested resource")
-        .with_details(api::status::Details::default())
-}
-
 pub fn with(code: u16, content_type: &'static str, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -41,13 +41,15 @@ impl fmt::Display for Grant {
 }
 
 type Grants = HashMap<Subject, Vec<Arc<Grant>>>;
+/// Namespace and name.
+type InNamespace = (Box<str>, Box<str>);
 
 #[derive(Debug, Default)]
 pub struct Index {
     cluster: Grants,
     namespaced: HashMap<Box<str>, Grants>,
     cluster_roles: HashMap<Box<str>, Arc<[Rule]>>,
-    roles: HashMap<(Box<str>, Box<str>), Arc<[Rule]>>,
+    roles: HashMap<InNamespace, Arc<[Rule]>>,
 }
 
 #[derive(Deserialize, Default)]

@@ -77,8 +77,8 @@ impl Rule {
                     if self.resource_names.is_empty() {
                         parts.push(part);
                     } else {
-                        let named = |name: &Box<str>| Self { resource_names: one(name), ..part.clone() };
-                        parts.extend(self.resource_names.iter().map(named));
+                        let names = self.resource_names.iter();
+                        parts.extend(names.map(|name| Self { resource_names: one(name), ..part.clone() }));
                     }
                 }
             }

@@ -199,6 +199,7 @@ fn find_subresource(resource: &Resource, path: &str) -> Result<Option<Subresourc
     found.copied().map(Some).ok_or_else(no_such_resource)
 }
 
+/// A path of ours with nothing behind it.
 pub(crate) fn no_such_resource() -> Status {
     let mut status = Status::failure(404, "NotFound", "the server could not find the requested resource");
     status.details = Some(Box::default());

@@ -7,9 +7,9 @@ use http::request::Parts;
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
-use crate::http::respond::resource_not_found;
 use crate::registry::Registry;
 use crate::resource::{Resource, Subresource};
+use crate::verbs::no_such_resource;
 
 /// Groups with their versions, in the registry's order, each once.
 pub fn group_versions(registry: &Registry) -> Vec<(String, String)> {
@@ -62,7 +62,7 @@ pub fn resources(registry: &Registry, group: &str, version: &str) -> Result<Valu
         list.extend(resource.subresources.iter().map(|subresource| subentry(resource, subresource)));
     }
     if list.is_empty() {
-        return Err(resource_not_found());
+        return Err(no_such_resource());
     }
     list.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
     let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
