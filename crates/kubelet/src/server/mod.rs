@@ -11,18 +11,23 @@ mod stats;
 mod stream;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::pod::PodRef;
 use crate::shared::Shared;
+
+/// Connections at a time; streams that were upgraded (exec, port-forward) do not count.
+const CONNECTIONS_MAX: usize = 1024;
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A streamed answer.
 pub type Answer = http::Response<http_body_util::combinators::BoxBody<Bytes, std::io::Error>>;
@@ -50,12 +55,18 @@ impl Server {
     pub async fn serve(self, listener: TcpListener, tls: Arc<rustls::ServerConfig>) {
         let acceptor = tokio_rustls::TlsAcceptor::from(tls);
         let _end = self.0.stopping.clone().drop_guard();
+        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         loop {
+            // At the bound, newcomers wait in the kernel's queue.
+            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
             match listener.accept().await {
                 Ok((stream, _)) => {
                     let (context, acceptor) = (Arc::clone(&self.0), acceptor.clone());
                     let stopping = context.stopping.clone();
-                    let connection = async move { connection(&context, &acceptor, stream).await };
+                    let connection = async move {
+                        connection(&context, &acceptor, stream).await;
+                        drop(permit);
+                    };
                     self.0.tasks.spawn(async move {
                         tokio::select! {
                             biased;
@@ -67,7 +78,7 @@ impl Server {
                 Err(error) => {
                     // Out of descriptors, most likely: give connections time to end.
                     tracing::warn!("cannot accept a connection: {error}");
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
         }
@@ -75,8 +86,7 @@ impl Server {
 }
 
 async fn connection(context: &Arc<Context>, acceptor: &tokio_rustls::TlsAcceptor, stream: TcpStream) {
-    let accepted = acceptor.accept(stream).await;
-    let Ok(stream) = accepted else { return };
+    let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await else { return };
     let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first().cloned());
     let user = certificate.and_then(|certificate| pki::subject_of(&certificate).ok());
     let user = Arc::new(user);
