@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cri::{Runtime, v1};
 use launcher::verbs::image::{Answer, Image, Order, SOCKET};
@@ -14,6 +15,8 @@ use tokio::task::JoinSet;
 /// Archives are unpacked on blocking threads; more at once only makes each slower.
 const ORDERS_MAX: usize = 4;
 const LINE_BYTES_MAX: u64 = 4096;
+/// A process out of descriptors gets them back by waiting, not by asking again at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Listens where only root of the node reaches.
 pub fn serve(tasks: &mut JoinSet<()>, runtime: Arc<Builtin>) -> io::Result<()> {
@@ -25,7 +28,14 @@ pub fn serve(tasks: &mut JoinSet<()>, runtime: Arc<Builtin>) -> io::Result<()> {
         let mut orders = JoinSet::new();
         loop {
             let Ok(turn) = turns.clone().acquire_owned().await else { return };
-            let Ok((stream, _)) = listener.accept().await else { continue };
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!("cannot take an order about images: {error}");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
             let runtime = runtime.clone();
             orders.spawn(async move {
                 if let Err(error) = take(stream, &runtime).await {

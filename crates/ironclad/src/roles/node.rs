@@ -21,7 +21,8 @@ use crate::seams::cgroups::KernelCgroups;
 use crate::seams::network::Pods;
 
 const SERVICE_CIDR: &str = "10.96.0.0/12";
-const POD_CIDR: &str = "10.244.0.0/16";
+/// The range of all pods; nodes get a /24 of it each.
+pub const POD_CIDR: &str = "10.244.0.0/16";
 const KUBELET_PORT: u16 = 10250;
 const DNS_PORT: u16 = 53;
 const DNS_VIP: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
@@ -91,6 +92,8 @@ fn make_kubelet(
 ) -> launcher::Result<Kubelet> {
     let mut kubelet_config = kubelet::Config::new(&config.node, &config.node_ip.to_string());
     kubelet_config.root = state.join("kubelet");
+    kubelet_config.cluster_dns = vec![DNS_VIP.to_string()];
+    kubelet_config.port = KUBELET_PORT;
     // The disk is the host's and holds much else: images that were loaded by hand stay, however full it is.
     kubelet_config.image_gc_high_percent = 100;
     let seam = |error: linux::Error| failed("cannot read control groups", &error);

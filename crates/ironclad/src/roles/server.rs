@@ -20,7 +20,6 @@ use super::node::{self, Ways};
 use super::{failed, notify};
 
 const STORE_DIR: &str = "store";
-const POD_RANGE: &str = "10.244.0.0/16";
 const DNS: &str = "system:serviceaccount:kube-system:kube-dns";
 const CONTROLLERS: &str = "system:kube-controller-manager";
 const SCHEDULER: &str = "system:kube-scheduler";
@@ -106,9 +105,11 @@ fn serve(
     tasks.spawn(identity.keep_fresh(env.clock.clone()));
     let (server, stop) = (server.clone(), stop.clone());
     Ok(tokio::spawn(async move {
-        if let Err(error) = server.serve(listeners, tls, stop).await {
+        if let Err(error) = server.serve(listeners, tls, stop.clone()).await {
             tracing::error!("the API server ended: {error}");
         }
+        // Without an API server there is nothing left to run; init starts the role again.
+        stop.cancel();
     }))
 }
 
@@ -124,7 +125,7 @@ fn start_controllers(tasks: &mut JoinSet<()>, server: &Arc<Server>, authority: &
     let settings = controllers::Settings {
         served: served(server.engine().registry()),
         authority: authority.certificate_pem(),
-        pod_range: POD_RANGE.to_owned(),
+        pod_range: node::POD_CIDR.to_owned(),
         since: env.clock.now(),
     };
     let all = controllers::all(&settings);
