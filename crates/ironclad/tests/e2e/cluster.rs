@@ -23,14 +23,18 @@ pub fn turn() -> Option<Turn> {
     Some(Turn { _lock: file })
 }
 
-/// The newest kubectl of this machine that is not newer than the API.
+/// This machine's kubectl: the one on the path, or the newest of those that lie beside it as `kubectl.1.NN`, where it
+/// only chooses among them.
 pub fn kubectl_path() -> Option<PathBuf> {
-    let bundled = PathBuf::from("/usr/lib/google-cloud-sdk/bin/kubectl.1.33");
-    if bundled.is_file() {
-        return Some(bundled);
-    }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).map(|dir| dir.join("kubectl")).find(|file| file.is_file())
+    let found = std::env::split_paths(&path).map(|dir| dir.join("kubectl")).find(|file| file.is_file())?;
+    let dir = found.canonicalize().ok()?.parent()?.to_owned();
+    let minor = |entry: std::fs::DirEntry| {
+        let minor = entry.file_name().to_str()?.strip_prefix("kubectl.1.")?.parse::<u16>().ok()?;
+        Some((minor, entry.path()))
+    };
+    let newest = dir.read_dir().ok()?.filter_map(|entry| minor(entry.ok()?)).max();
+    Some(newest.map_or(found, |(_, file)| file))
 }
 
 pub struct Cluster {
