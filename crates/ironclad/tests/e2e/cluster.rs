@@ -37,6 +37,11 @@ pub fn kubectl_path() -> Option<PathBuf> {
     Some(newest.map_or(found, |(_, file)| file))
 }
 
+/// The binary under test; `IRONCLAD_BINARY` names another than this build's.
+pub fn binary() -> PathBuf {
+    std::env::var_os("IRONCLAD_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_ironclad").into(), PathBuf::from)
+}
+
 pub struct Cluster {
     pub name: String,
     pub home: PathBuf,
@@ -73,7 +78,7 @@ impl Cluster {
 
     /// The binary with this cluster's profile and directories.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ironclad"));
+        let mut command = Command::new(binary());
         let (verb, rest) = args.split_first().expect("a verb");
         command.arg(verb);
         let nested = matches!(*verb, "node" | "image") && !rest.is_empty();
