@@ -1,7 +1,7 @@
 //! Revisioned bytes with watch: the only durable state of a cluster.
 //!
-//! One global [`Revision`] orders every write. Engines: `memory` for tests and sim, `embedded` on disk (the default),
-//! later etcd v3. One conformance suite (`tests/suite.rs`) holds for all of them.
+//! One global [`Revision`] orders every write. Engines: `memory` for tests and sim, `embedded` on disk. One
+//! conformance suite (`tests/suite.rs`) holds for both.
 //!
 //! A new store is empty at revision 1. Revisions grow, and may skip numbers after a crash of the machine.
 

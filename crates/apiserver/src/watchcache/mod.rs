@@ -5,7 +5,7 @@
 //! (a field's value, such as a kubelet's `spec.nodeName`) touches; the cursor of one that is not woken moves on by itself.
 //!
 //! ```text
-//! store.watch -> feed -> WatchCache::apply -> table, window -> wake watchers -> stream::WatchFrames
+//! store.watch -> feed -> WatchCache::apply -> table, window -> wake watchers -> verbs::watch
 //! ```
 
 pub mod caches;
