@@ -4,10 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use launcher::driver::{fabric, init};
+use launcher::Layout;
 use launcher::profile::{DEFAULT_NAME, Egress};
 use launcher::verbs::{delete, hello, image, logs, node, profiles, service, ssh, start, status, stop};
-use launcher::{Layout, Trouble};
 
 use crate::roles;
 
@@ -122,10 +121,6 @@ enum Verb {
     /// Run a node (what an agent's init runs).
     #[command(hide = true)]
     Agent(RoleArgs),
-    #[command(hide = true)]
-    Fabric(Which),
-    #[command(hide = true)]
-    Init(NodeArgs),
 }
 
 #[derive(Debug, Args)]
@@ -246,11 +241,6 @@ pub fn run(cli: Cli) -> launcher::Result<u8> {
         }
         Verb::Server(args) => roles::run(async |stop| roles::server::run(&args.state, stop).await),
         Verb::Agent(args) => roles::run(async |stop| roles::agent::run(&args.state, stop).await),
-        Verb::Fabric(which) => fabric::main(&fabric::Args { layout, profile: which.profile }),
-        Verb::Init(NodeArgs { which, node }) => {
-            let args = init::Args { layout, profile: which.profile, node };
-            init::main(&args).map_err(|error| Trouble::new(error.to_string(), "Type `ironclad logs` on the host."))
-        }
     }
     .map(|()| 0)
 }

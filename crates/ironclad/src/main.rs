@@ -3,6 +3,7 @@
 //! `shim`, `init` and `fabric` are begun before any thread exists, because they fork and enter namespaces.
 
 mod cli;
+mod early;
 mod images;
 mod roles;
 mod seams;
@@ -15,12 +16,12 @@ use clap::Parser;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().collect();
-    if args.get(1).is_some_and(|verb| verb == "shim") {
-        runtime::shim::main(&args[2..]);
-    }
-    let command = cli::Cli::parse();
-    match cli::run(command) {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let done = match early::run(&args) {
+        Some(done) => done.map(|()| 0),
+        None => cli::run(cli::Cli::parse()),
+    };
+    match done {
         Ok(code) => ExitCode::from(code),
         Err(trouble) => {
             eprintln!("ironclad: {}\n{}", trouble.cause, trouble.advice);

@@ -189,6 +189,8 @@ fn spawn_fabric(layout: &Layout, dirs: &ProfileDirs) -> Result<()> {
         File::options().create(true).append(true).open(&path).map_err(|error| Trouble::file("write", &path, &error))?;
     let exe = std::env::current_exe()
         .map_err(|error| Trouble::new(format!("cannot find the ironclad binary: {error}"), "Start it by its path."))?;
+    // Inherited by all that the fabric starts: the allocator asks for huge pages, which turn small heaps into MiBs.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let mut child = Command::new(&exe)
         .args(["fabric", "--profile", &dirs.name])
         .env("IRONCLAD_HOME", &layout.home)
