@@ -426,3 +426,24 @@ async fn a_manifest_runs_as_a_static_pod_and_the_api_shows_its_mirror() {
     std::fs::remove_file(&manifest).unwrap();
     world.until_gone("web-n1").await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_was_held_for_dead_says_that_it_is_ready() {
+    let world = World::new("revived");
+    let node = format!("/api/v1/nodes/{NODE}");
+    let is = |status: &'static str| {
+        move |node: Option<&Value>| {
+            let conditions = node.and_then(|node| node["status"]["conditions"].as_array());
+            conditions.is_some_and(|all| all.iter().any(|one| one["type"] == "Ready" && one["status"] == status))
+        }
+    };
+    let mut ready = world.api.until(&node, is("True")).await.unwrap();
+    world.settle(60).await;
+    for condition in ready["status"]["conditions"].as_array_mut().unwrap() {
+        condition["status"] = json!("Unknown");
+        condition["reason"] = json!("NodeStatusUnknown");
+    }
+    world.api.put(&node, ready);
+    assert!(is("Unknown")(world.api.get(&node).as_ref()));
+    world.api.until(&node, is("True")).await;
+}

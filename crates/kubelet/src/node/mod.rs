@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::Key;
 use api::typed::{Node, Typed};
+use api::{Key, Revision};
 use cache::Note;
 use cache::controller::{About, NoteKind};
 use client::query::Patch;
@@ -66,18 +66,23 @@ async fn keep_status(shared: &Shared, mut node: watch::Receiver<View>, wake: &No
     let mut told: Option<Value> = None;
     let mut pod_cidr = String::new();
     let mut reported = tokio::time::Instant::now();
+    let mut written = Revision::ZERO;
     let (mut failures, mut unready) = (0, 0);
     loop {
         let cidr = cidr_of(&node.borrow_and_update(), &shared.config.node_name);
         hand_over_cidr(shared, cidr, &mut pod_cidr).await;
+        if is_contradicted(&node.borrow(), &shared.config.node_name, told.as_ref(), written) {
+            told = None;
+        }
         let status = measure(shared, told.as_ref()).await;
         // The runtime has no event for becoming ready: a node that starts looks again soon, then less and less often.
         unready = if is_ready(&status) { 0 } else { unready + 1 };
         let due = told.as_ref() != Some(&status) || reported.elapsed() >= REPORT_EVERY;
         if due {
             match write(shared, &status).await {
-                Ok(()) => {
+                Ok(revision) => {
                     announce(shared, told.as_ref(), &status);
+                    written = revision;
                     (told, reported, failures) = (Some(status), tokio::time::Instant::now(), 0);
                 }
                 Err(error) => {
@@ -91,12 +96,14 @@ async fn keep_status(shared: &Shared, mut node: watch::Receiver<View>, wake: &No
             tries => RETRY.delay(tries),
         };
         gc::images(shared).await;
-        let cidr_changed = async {
+        let changed = async {
             loop {
                 if node.changed().await.is_err() {
                     std::future::pending::<()>().await;
                 }
-                if cidr_of(&node.borrow(), &shared.config.node_name) != pod_cidr {
+                let view = node.borrow();
+                let name = &shared.config.node_name;
+                if cidr_of(&view, name) != pod_cidr || is_contradicted(&view, name, told.as_ref(), written) {
                     return;
                 }
             }
@@ -104,7 +111,7 @@ async fn keep_status(shared: &Shared, mut node: watch::Receiver<View>, wake: &No
         tokio::select! {
             biased;
             () = wake.notified() => {}
-            () = cidr_changed => {}
+            () = changed => {}
             () = tokio::time::sleep(wait) => {}
         }
     }
@@ -118,6 +125,25 @@ fn is_ready(status: &Value) -> bool {
 fn cidr_of(view: &View, name: &str) -> String {
     let node = view.table.get(&Key::cluster(name)).and_then(|object| object.typed::<Node>().ok());
     node.and_then(|node| node.spec?.pod_cidr).unwrap_or_default()
+}
+
+/// Whether somebody has said otherwise since we wrote: the node lifecycle controller makes conditions Unknown while a
+/// node is silent, and they are ours again as soon as it is back.
+fn is_contradicted(view: &View, name: &str, told: Option<&Value>, written: Revision) -> bool {
+    let (Some(told), Some(node)) = (told, view.table.get(&Key::cluster(name))) else { return false };
+    // What is older than our write says nothing about it.
+    if node.revision() <= written {
+        return false;
+    }
+    let seen = node.tree().map(|tree| statuses(&tree["status"])).unwrap_or_default();
+    statuses(told).iter().any(|(kind, status)| seen.get(kind).is_some_and(|seen| seen != status))
+}
+
+/// Conditions' statuses by type.
+fn statuses(status: &Value) -> BTreeMap<String, String> {
+    let list = status.get("conditions").and_then(Value::as_array).into_iter().flatten();
+    let text = |condition: &Value, key: &str| condition.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    list.map(|condition| (text(condition, "type"), text(condition, "status"))).collect()
 }
 
 /// Tells the runtime the node's pod CIDR once it is assigned.
@@ -157,7 +183,8 @@ async fn measure(shared: &Shared, told: Option<&Value>) -> Value {
     })
 }
 
-async fn write(shared: &Shared, status: &Value) -> client::Result<()> {
+/// The revision that the write made.
+async fn write(shared: &Shared, status: &Value) -> client::Result<Revision> {
     let mut status = status.clone();
     let now = json!(crate::status::conditions::whole_seconds(shared.now()).to_string());
     for condition in status.get_mut("conditions").and_then(Value::as_array_mut).into_iter().flatten() {
@@ -170,20 +197,14 @@ async fn write(shared: &Shared, status: &Value) -> client::Result<()> {
     let patch = Patch::Strategic(json!({"status": status}));
     let key = Key::cluster(&shared.config.node_name);
     match shared.client.patch_object(&Node::GVR, &key, "status", &patch).await {
-        Err(error) if error.is_not_found() => register::register(shared).await,
+        Err(error) if error.is_not_found() => register::register(shared).await.map(|()| Revision::ZERO),
         Err(error) => Err(error),
-        Ok(_) => Ok(()),
+        Ok(node) => Ok(node.revision()),
     }
 }
 
 /// Events of conditions that changed, as upstream tells them.
 fn announce(shared: &Shared, told: Option<&Value>, now: &Value) {
-    let statuses = |tree: &Value| -> BTreeMap<String, String> {
-        let list = tree.get("conditions").and_then(Value::as_array).into_iter().flatten();
-        let text =
-            |condition: &Value, key: &str| condition.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-        list.map(|condition| (text(condition, "type"), text(condition, "status"))).collect()
-    };
     let before = told.map(statuses).unwrap_or_default();
     for (kind, status) in statuses(now) {
         let was = before.get(&kind);
