@@ -37,6 +37,8 @@ pub struct Config {
     /// Images that nothing uses go when the disk is fuller than this (upstream's imageGCHighThresholdPercent); 100 keeps
     /// them.
     pub image_gc_high_percent: u64,
+    /// The node has DiskPressure while less of the disk than this is free (upstream's evictionHard nodefs.available).
+    pub disk_available_min_percent: u64,
 }
 
 impl Config {
@@ -57,6 +59,7 @@ impl Config {
             cgroup_root: "/kubepods".to_owned(),
             seccomp_default: false,
             image_gc_high_percent: 85,
+            disk_available_min_percent: 10,
         }
     }
 

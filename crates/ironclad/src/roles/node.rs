@@ -94,8 +94,10 @@ fn make_kubelet(
     kubelet_config.root = state.join("kubelet");
     kubelet_config.cluster_dns = vec![DNS_VIP.to_string()];
     kubelet_config.port = KUBELET_PORT;
-    // The disk is the host's and holds much else: images that were loaded by hand stay, however full it is.
+    // The disk is the host's and holds much else: a tenth of a large one is no reason to refuse pods, and images that
+    // were loaded by hand stay, however full it is.
     kubelet_config.image_gc_high_percent = 100;
+    kubelet_config.disk_available_min_percent = 1;
     let seam = |error: linux::Error| failed("cannot read control groups", &error);
     let deps = Deps {
         runtime,

@@ -11,7 +11,6 @@ use crate::status::conditions::whole_seconds;
 
 /// Below these the node is under pressure: upstream's hard eviction thresholds.
 const MEMORY_AVAILABLE_MIN_BYTES: u64 = 100 << 20;
-const DISK_AVAILABLE_MIN_PERCENT: u64 = 10;
 const INODES_FREE_MIN_PERCENT: u64 = 5;
 /// Processes: pressure when fewer than this share of the maximum is left.
 const PIDS_FREE_MIN_PERCENT: u64 = 5;
@@ -102,7 +101,7 @@ fn conditions(input: &Input<'_>) -> Vec<Value> {
     let gauges = input.gauges;
     let low = |free: u64, all: u64, percent: u64| all > 0 && free.saturating_mul(100) < all.saturating_mul(percent);
     let memory = gauges.memory_available_bytes > 0 && gauges.memory_available_bytes < MEMORY_AVAILABLE_MIN_BYTES;
-    let disk = low(gauges.disk_available_bytes, gauges.disk_capacity_bytes, DISK_AVAILABLE_MIN_PERCENT)
+    let disk = low(gauges.disk_available_bytes, gauges.disk_capacity_bytes, input.config.disk_available_min_percent)
         || low(gauges.disk_inodes_free, gauges.disk_inodes, INODES_FREE_MIN_PERCENT);
     let pids = low(gauges.pids_max.saturating_sub(gauges.pids), gauges.pids_max, PIDS_FREE_MIN_PERCENT);
     let pressure = |kind, has, reason_has: &'static str, reason_not: &'static str, what: &str| {
