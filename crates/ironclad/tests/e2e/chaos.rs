@@ -8,7 +8,7 @@ mod world;
 mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use api::typed::{Deployment, Node, Pod};
@@ -71,6 +71,8 @@ struct Chaos {
     client: Client,
     nodes: usize,
     rng: Rng,
+    /// Pods whose container was killed once. A second time, the kubelet would wait before it starts it again.
+    crashed: Mutex<BTreeSet<String>>,
 }
 
 /// The cluster at rest: who runs, and what each counter has come to.
@@ -185,10 +187,15 @@ impl Chaos {
     /// Each kind is as likely as another, however many processes are of it.
     fn victim(&self, kinds: &[Kind]) -> Option<Process> {
         let kind = kinds[usize::try_from(self.rng.below(kinds.len() as u64)).unwrap_or(0)];
-        let of_kind: Vec<Process> =
-            processes(&self.cluster).into_iter().filter(|process| process.kind == kind).collect();
+        let mut of_kind = processes(&self.cluster);
+        let mut crashed = self.crashed.lock().expect("nobody panics with it");
+        of_kind.retain(|process| process.kind == kind && (kind != Kind::Container || !crashed.contains(&process.of)));
         let at = usize::try_from(self.rng.below(of_kind.len() as u64)).unwrap_or(0);
-        of_kind.get(at).cloned()
+        let victim = of_kind.get(at).cloned()?;
+        if kind == Kind::Container {
+            crashed.insert(victim.of.clone());
+        }
+        Some(victim)
     }
 
     /// Counters that were not hit are the same processes and have counted on.
@@ -254,7 +261,7 @@ async fn set_up(nodes: usize, seed: u64) -> Option<Chaos> {
         let gvr = <Deployment as api::typed::Typed>::GVR;
         client.create_object(&gvr, "default", &deployment(name, replicas)).await.expect("created");
     }
-    Some(Chaos { cluster, client, nodes, rng: Rng::seeded(seed) })
+    Some(Chaos { cluster, client, nodes, rng: Rng::seeded(seed), crashed: Mutex::default() })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
