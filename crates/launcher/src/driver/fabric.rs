@@ -18,6 +18,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use stdx::{Backoff, Clock, SystemClock};
 
+use crate::credentials;
 use crate::driver::adopt::{self, Alive, Known};
 use crate::driver::control::{LINE_LEN_MAX, NodeReport, Phase, Report, Request};
 use crate::driver::{cgroups, fds, init, net};
@@ -31,6 +32,8 @@ const RESTART: Backoff = Backoff::new(Duration::from_millis(100), Duration::from
 /// How long a node may take to stop before it is killed.
 const STOP_SECS_MAX: i64 = 20;
 const STABLE_SECS: i64 = 60;
+/// How often certificates are looked at; they live for a year and are renewed after two thirds of it.
+const RENEWAL_PERIOD: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
 const WATCHERS_MAX: usize = 64;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -98,6 +101,8 @@ struct Fabric {
     signals: OwnedFd,
     stopping: bool,
     changed: bool,
+    /// When the nodes' certificates are looked at again.
+    renew_at: jiff::Timestamp,
     /// Freed by the kernel when this process ends.
     _lock: File,
 }
@@ -169,6 +174,7 @@ impl Fabric {
             signals,
             stopping,
             changed,
+            renew_at: now + RENEWAL_PERIOD,
             _lock: lock,
         };
         fabric.adopt(alive);
@@ -203,14 +209,30 @@ impl Fabric {
             }
             self.take_requests();
             self.kill_overdue();
+            self.renew_due();
+        }
+    }
+
+    /// Issues the agents' certificates again long before they end; the agents notice the new files by themselves.
+    fn renew_due(&mut self) {
+        let now = SystemClock.now();
+        if now < self.renew_at {
+            return;
+        }
+        self.renew_at = now + RENEWAL_PERIOD;
+        let renewed = credentials::authority(&self.dirs, now)
+            .and_then(|authority| credentials::prepare(&self.profile, &self.dirs, &authority, now));
+        if let Err(trouble) = renewed {
+            eprintln!("certificates were not renewed: {}", trouble.cause);
         }
     }
 
     /// Sleeps until anything happens: a signal, a request, a note, a death, or a deadline.
     fn wait(&self) -> io::Result<()> {
         let deadlines = self.nodes.iter().flat_map(|node| [node.start_at, node.kill_at]).flatten();
+        let deadlines = deadlines.chain([self.renew_at]);
         let timeout = deadlines.min().map(|at| {
-            let left_ms = at.duration_since(SystemClock.now()).as_millis().clamp(0, 3_600_000);
+            let left_ms = at.duration_since(SystemClock.now()).as_millis().clamp(0, 86_400_000);
             let left_ms = i64::try_from(left_ms).unwrap_or(0) + 1;
             Timespec { tv_sec: left_ms / 1000, tv_nsec: (left_ms % 1000) * 1_000_000 }
         });
