@@ -151,6 +151,51 @@ async fn a_pod_gets_its_defaults_account_tolerations_and_owners() {
 }
 
 #[tokio::test]
+async fn keys_of_data_must_be_file_names_and_values_must_not_be_too_long() {
+    let named = |mut object: Value| {
+        object["metadata"] = json!({ "name": "c" });
+        object
+    };
+    check(CONFIG_MAPS, named(json!({ "data": { "a/b": "1" } })), expect![[r#"422 ConfigMap "c" is invalid: data[a/b]: Invalid value: "a/b": a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"#]]).await;
+    check(
+        CONFIG_MAPS,
+        named(json!({ "data": { "a": "1" }, "binaryData": { "a": "" } })),
+        expect![[
+            r#"422 ConfigMap "c" is invalid: data[a]: Invalid value: "a": duplicate of key present in binaryData"#
+        ]],
+    )
+    .await;
+    check(
+        CONFIG_MAPS,
+        named(json!({ "data": { "a": "x".repeat(1 << 20), "b": "y" } })),
+        expect![[r#"422 ConfigMap "c" is invalid: : Too long: may not be more than 1048576 bytes"#]],
+    )
+    .await;
+    let secrets = CONFIG_MAPS.replace("configmaps", "secrets");
+    check(
+        &secrets,
+        named(json!({ "stringData": { "..": "1" } })),
+        expect![[r#"422 Secret "c" is invalid: data[..]: Invalid value: "..": must not be '..'"#]],
+    )
+    .await;
+    check(
+        &secrets,
+        named(json!({ "stringData": { "a": "x".repeat((1 << 20) + 1) } })),
+        expect![[r#"422 Secret "c" is invalid: data: Too long: may not be more than 1048576 bytes"#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn names_within_a_pod_are_checked() {
+    let mut wrong = pod("p");
+    wrong["spec"]["volumes"] = json!([{ "name": "A", "emptyDir": {} }]);
+    wrong["spec"]["containers"][0]["env"] = json!([{ "name": "A=B", "value": "1" }, { "name": "" }]);
+    wrong["spec"]["containers"][0]["ports"] = json!([{ "name": "-", "containerPort": 80 }]);
+    check(PODS, wrong, expect![[r#"422 Pod "p" is invalid: [spec.volumes[0].name: Invalid value: "A": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?'), spec.containers[0].ports[0].name: Invalid value: "-": must contain at least one letter (a-z), spec.containers[0].ports[0].name: Invalid value: "-": must not begin or end with a hyphen, spec.containers[0].env[0].name: Invalid value: "A=B": a valid environment variable name must consist only of printable ASCII characters other than '=', spec.containers[0].env[1].name: Required value]"#]]).await;
+}
+
+#[tokio::test]
 async fn what_is_refused_says_why() {
     check("/api/v1/namespaces/none/configmaps", config_map("c"), expect![[r#"404 namespaces "none" not found"#]]).await;
     check(

@@ -1,8 +1,11 @@
 //! ConfigMap: data for pods to read.
 
 use api::Gvr;
+use api::status::Cause;
+use api::validation::Path;
 use serde_json::Value;
 
+use super::data_rules::{self, DATA_BYTES_MAX};
 use crate::causes::forbidden;
 use crate::resource::{Column, Hooks, Resource, Scope};
 use crate::tree;
@@ -12,7 +15,7 @@ pub fn resource() -> Resource {
     Resource {
         short_names: vec!["cm".into()],
         columns: const { &[Column::text("Data", "The number of keys.", |object, _| keys(object).into()), Column::age()] },
-        hooks: Hooks { validate_update: Some(validate_update), ..Hooks::default() },
+        hooks: Hooks { validate: Some(validate), validate_update: Some(validate_update), ..Hooks::default() },
         ..Resource::new(gvr, "ConfigMap", "configmap", Scope::Namespaced, "io.k8s.api.core.v1.ConfigMap")
     }
 }
@@ -22,7 +25,22 @@ fn keys(object: &Value) -> usize {
     count("data") + count("binaryData")
 }
 
-fn validate_update(new: &Value, old: &Value) -> Vec<api::status::Cause> {
+fn validate(map: &Value) -> Vec<Cause> {
+    let mut causes = data_rules::keys(map, "data");
+    let both = map["data"].as_object().into_iter().flat_map(serde_json::Map::keys);
+    let both = both.filter(|key| map["binaryData"].get(key.as_str()).is_some());
+    causes.extend(
+        both.map(|key| Path::new("data").key(key).invalid(key.as_str(), "duplicate of key present in binaryData")),
+    );
+    causes.extend(data_rules::keys(map, "binaryData"));
+    if data_rules::bytes(map, "data", false) + data_rules::bytes(map, "binaryData", true) > DATA_BYTES_MAX {
+        // Upstream names no field here.
+        causes.push(Cause { field: String::new(), ..Path::new("data").too_long(DATA_BYTES_MAX) });
+    }
+    causes
+}
+
+fn validate_update(new: &Value, old: &Value) -> Vec<Cause> {
     if !tree::flag(old, "immutable") {
         return Vec::new();
     }

@@ -1,6 +1,7 @@
 //! The core group.
 
 pub mod configmap;
+mod data_rules;
 pub mod endpoints;
 pub mod event;
 pub mod namespace;

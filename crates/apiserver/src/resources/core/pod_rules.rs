@@ -2,7 +2,7 @@
 
 use api::status::Cause;
 use api::validation::Path;
-use api::validation::name::dns1123_label;
+use api::validation::name::{dns1123_label, env_name, port_name};
 use serde_json::{Value, json};
 
 use crate::causes::{duplicate, forbidden, invalid_value, not_found, required, unsupported};
@@ -84,6 +84,8 @@ fn validate_volumes<'a>(spec: &'a Value, path: &str, causes: &mut Vec<Cause>) ->
             causes.push(required(&format!("{at}.name"), ""));
         } else if names.contains(&name) {
             causes.push(duplicate(&format!("{at}.name"), &name.into()));
+        } else {
+            causes.extend(Path::new(&format!("{at}.name")).invalid_each(name, dns1123_label(name)));
         }
         let sources = volume.as_object().map_or(0, |fields| fields.keys().filter(|field| *field != "name").count());
         match sources {
@@ -115,12 +117,16 @@ fn validate_container(container: &Value, at: &str, volumes: &[&str], causes: &mu
             let why = "must be between 1 and 65535, inclusive";
             causes.push(invalid_value(&format!("{at}.ports[{i}].containerPort"), &number.into(), why));
         }
-        let port_name = tree::text(port, "name");
-        if !port_name.is_empty() && ports.contains(&port_name) {
-            causes.push(duplicate(&format!("{at}.ports[{i}].name"), &port_name.into()));
+        let own_name = tree::text(port, "name");
+        let path = format!("{at}.ports[{i}].name");
+        if !own_name.is_empty() && ports.contains(&own_name) {
+            causes.push(duplicate(&path, &own_name.into()));
+        } else if !own_name.is_empty() {
+            causes.extend(Path::new(&path).invalid_each(own_name, port_name(own_name)));
         }
-        ports.push(port_name);
+        ports.push(own_name);
     }
+    validate_env(container, at, causes);
     for (i, mount) in tree::list(container, "volumeMounts").iter().enumerate() {
         let volume = tree::text(mount, "name");
         if !volumes.contains(&volume) {
@@ -138,6 +144,16 @@ fn validate_container(container: &Value, at: &str, volumes: &[&str], causes: &mu
             if !handlers.iter().any(|handler| tree::is_set(probe_tree, handler)) {
                 causes.push(required(&format!("{at}.{probe}"), "must specify a handler type"));
             }
+        }
+    }
+}
+
+fn validate_env(container: &Value, at: &str, causes: &mut Vec<Cause>) {
+    for (i, variable) in tree::list(container, "env").iter().enumerate() {
+        let path = format!("{at}.env[{i}].name");
+        match tree::text(variable, "name") {
+            "" => causes.push(required(&path, "")),
+            name => causes.extend(Path::new(&path).invalid_each(name, env_name(name))),
         }
     }
 }

@@ -2,10 +2,12 @@
 
 use api::Gvr;
 use api::status::Cause;
+use api::validation::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
+use super::data_rules::{self, DATA_BYTES_MAX};
 use crate::causes::{forbidden, invalid_value, required};
 use crate::resource::{Column, Hooks, Resource, Scope};
 use crate::tree;
@@ -55,7 +57,10 @@ const TLS: (&str, &[&str]) = ("kubernetes.io/tls", &["tls.crt", "tls.key"]);
 fn validate(secret: &Value) -> Vec<Cause> {
     let kind = tree::text(secret, "type");
     let data = |key: &str| secret.get("data").and_then(|data| data.get(key)).and_then(Value::as_str);
-    let mut causes = Vec::new();
+    let mut causes = data_rules::keys(secret, "data");
+    if data_rules::bytes(secret, "data", true) > DATA_BYTES_MAX {
+        causes.push(Path::new("data").too_long(DATA_BYTES_MAX));
+    }
     if kind == DOCKER.0 {
         let path = format!("data[{}]", DOCKER.1);
         match data(DOCKER.1).map(|text| STANDARD.decode(text).unwrap_or_default()) {
