@@ -64,14 +64,14 @@ pub async fn run(hub: Hub, facts: Facts, frame: Frame, dataplane: std::sync::Arc
             plane.forget_flows(&stale);
             Ok::<(), String>(())
         });
-        match applied.await {
-            Ok(Ok(())) => state.loaded = true,
-            Ok(Err(error)) => {
+        // A panic leaves the kernel as unknown as a refusal does.
+        match applied.await.unwrap_or_else(|panic| Err(panic.to_string())) {
+            Ok(()) => state.loaded = true,
+            Err(error) => {
                 tracing::error!("service rules were not applied, trying again whole: {error}");
                 state = State::new(state.facts, state.frame);
                 tokio::time::sleep(RETRY).await;
             }
-            Err(error) => tracing::error!("the dataplane panicked: {error}"),
         }
     }
 }
