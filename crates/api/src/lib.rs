@@ -24,4 +24,4 @@ pub mod yaml;
 pub use name::{Gvk, Gvr, Key};
 pub use object::{Meta, Object, OwnerReference};
 pub use revision::Revision;
-pub use status::{Status, StatusResult};
+pub use status::Status;

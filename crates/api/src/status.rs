@@ -9,8 +9,6 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::name::Str;
 
-pub type StatusResult<T> = Result<T, Status>;
-
 /// An API answer that is no object: nearly always a failure.
 ///
 /// Small, because it is the error of nearly every function: what is the same in all of them (kind, apiVersion, an empty

@@ -224,7 +224,7 @@ pub fn run(cli: Cli) -> launcher::Result<u8> {
         Verb::Pause(which) => stop::pause(&layout, &which.profile),
         Verb::Unpause(which) => stop::unpause(&layout, &which.profile),
         Verb::Delete(which) => delete::run(&layout, &which.profile),
-        Verb::Status(which) => return status::run(&layout, &which.profile),
+        Verb::Status(which) => status::run(&layout, &which.profile),
         Verb::Node { verb } => run_node(&layout, verb),
         Verb::Ssh { which, node, command } => return ssh::run(&layout, &which.profile, node.as_deref(), &command),
         Verb::Logs { which, node, follow } => logs::run(&layout, &which.profile, node.as_deref(), follow),

@@ -76,10 +76,6 @@ impl ContainerRef<'_> {
         hash.update(self.spec.image.as_deref().unwrap_or_default().as_bytes());
         hash.finalize().iter().take(4).map(|byte| format!("{byte:02x}")).collect()
     }
-
-    pub fn has_pre_stop(&self) -> bool {
-        self.spec.lifecycle.as_ref().is_some_and(|lifecycle| lifecycle.pre_stop.is_some())
-    }
 }
 
 impl PodRef {

@@ -11,13 +11,6 @@ use serde::{Deserialize, Serialize};
 use crate::pidfd::Exit;
 use crate::{During, Error, Result};
 
-/// Orphaned descendants become children of this process, to be reaped by it.
-pub fn become_subreaper() -> Result<()> {
-    // SAFETY: prctl with integer arguments only.
-    let rc = unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) };
-    if rc == 0 { Ok(()) } else { Err(Error::new("become subreaper", io::Error::last_os_error())) }
-}
-
 /// Reaps one child that has ended, if any.
 pub fn reap() -> Option<(u32, Exit)> {
     let mut status = 0;
@@ -182,12 +175,6 @@ pub fn set_no_new_privs() -> Result<()> {
     // SAFETY: prctl with integer arguments only.
     let rc = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
     if rc == 0 { Ok(()) } else { Err(Error::new("set no_new_privs", io::Error::last_os_error())) }
-}
-
-/// Ends a forked child at once, without the parent's exit handlers.
-pub fn exit_now(code: i32) -> ! {
-    // SAFETY: _exit only ends the process.
-    unsafe { libc::_exit(code) }
 }
 
 /// Closes every descriptor from `first` on, in a forked child that will not exec and must hold nothing of its parent.

@@ -71,7 +71,9 @@ async fn exec_with_a_terminal_has_its_size() {
     let Some(stand) = stand("s-tty").await else { return };
     let pod = stand.pod("web").await;
     let id = stand.run(&pod, "main", &["sleep", "1000"]).await;
-    let cmd = words(&["sh", "-c", "read line; stty size; tty; echo got $line; exit 4"]);
+    // The size travels on another channel than what is typed, so it is waited for.
+    let script = "until stty size | grep -q 91; do :; done; read line; stty size; tty; echo got $line; exit 4";
+    let cmd = words(&["sh", "-c", script]);
     let request = v1::ExecRequest { container_id: id, cmd, stdin: true, stdout: true, stderr: false, tty: true };
     let url = stand.runtime.exec(request).await.unwrap().url;
     let io = upgraded(&url, "v5.channel.k8s.io").await;
@@ -79,8 +81,6 @@ async fn exec_with_a_terminal_has_its_size() {
     let mut session = client::exec(io, Protocol::WebSocketV5, streams).await.unwrap();
     session.resize.as_ref().unwrap().send(TerminalSize { width: 91, height: 17 }).await.unwrap();
     let (mut stdin, stdout) = (session.stdin.take().unwrap(), session.stdout.take().unwrap());
-    // The size travels on another channel: ask until it has arrived.
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     stdin.write_all(b"hello\n").await.unwrap();
     let out = read_all(stdout).await;
     assert_eq!(out, "hello\r\n17 91\r\n/dev/pts/0\r\ngot hello\r\n");

@@ -257,6 +257,7 @@ mod tests {
             Write { path: "/h/profiles/p/nodes/p/root/etc/resolv.conf", text: "# This cluster has no way out (--egress none).\n" }
             Hostname { name: "p" }
             Pivot { root: "/h/profiles/p/nodes/p/root" }
+            SharedMounts
         "##]].assert_eq(&text);
     }
 

@@ -7,9 +7,6 @@ use crate::profile::{Profile, flag};
 use crate::progress::say;
 use crate::trouble::{Result, Trouble};
 
-/// Exit code 0 when everything runs, 7 as minikube's when it is stopped or broken.
-pub const NOT_RUNNING: u8 = 7;
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     Running,
@@ -45,7 +42,7 @@ pub fn state(layout: &Layout, name: &str) -> Result<State> {
     Ok(if ready { State::Running } else { State::Degraded })
 }
 
-pub fn run(layout: &Layout, name: &str) -> Result<u8> {
+pub fn run(layout: &Layout, name: &str) -> Result<()> {
     let dirs = layout.profile(name);
     let profile = Profile::load_existing(&dirs)?;
     let state = state(layout, name)?;
@@ -71,7 +68,7 @@ pub fn run(layout: &Layout, name: &str) -> Result<u8> {
         say(&format!("node:       {} {} {} {line}", node.name, node.role.as_str(), node.ip()));
     }
     match state {
-        State::Running => Ok(0),
+        State::Running => Ok(()),
         State::Paused => Err(Trouble::new(
             format!("cluster \"{name}\" is paused"),
             format!("Type `ironclad unpause{}`.", flag(name)),
