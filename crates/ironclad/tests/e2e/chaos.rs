@@ -236,6 +236,10 @@ impl Chaos {
         let Some(victim) = self.victim(kinds) else { return };
         eprintln!("round {round}: kill -9 {} {} of {} {}", victim.kind.word(), victim.pid, victim.node, victim.of);
         victim.kill();
+        // Dead before anybody looks whether the cluster is at rest.
+        while processes(&self.cluster).contains(&victim) {
+            tokio::time::sleep(LOOK_EVERY / 25).await;
+        }
         if victim.kind == Kind::Fabric {
             self.cluster.ironclad(&["start"]);
         }
