@@ -35,9 +35,7 @@ impl Selection {
     pub fn read(call: &Call) -> Result<Self, Status> {
         let (info, params) = (&call.context.info, &call.context.params);
         let labels = params.get("labelSelector").map(|text| {
-            LabelSelector::parse(text)
-                .map(Arc::new)
-                .map_err(|error| Status::bad_request(format!("unable to parse requirement: {error}")))
+            LabelSelector::parse(text).map(Arc::new).map_err(|error| Status::bad_request(error.to_string()))
         });
         let fields = params.get("fieldSelector").map(|text| parse_fields(call, text)).transpose()?.unwrap_or_default();
         Ok(Self {

@@ -30,7 +30,8 @@ pub fn bind(
     Ok(target)
 }
 
-/// Opens the place, making directories that are missing.
+/// Opens the place, making directories that are missing, as open to users as the volume is: whoever may write to the
+/// volume may write to what is made in it (upstream's SafeMakeDir).
 fn open(volume: &Path, sub: &str) -> io::Result<OwnedFd> {
     let plain = Path::new(sub).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     if !plain {
@@ -46,6 +47,7 @@ fn open(volume: &Path, sub: &str) -> io::Result<OwnedFd> {
             ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS,
         )
     };
+    let rights = rustix::fs::fstat(&root)?.st_mode & 0o777;
     let mut reached = PathBuf::from(".");
     let mut at = beneath(&reached)?;
     for part in Path::new(sub).components() {
@@ -54,6 +56,16 @@ fn open(volume: &Path, sub: &str) -> io::Result<OwnedFd> {
             Ok(next) => next,
             Err(rustix::io::Errno::NOENT) => {
                 rustix::fs::mkdirat(&at, Path::new(part.as_os_str()), Mode::from_raw_mode(0o750))?;
+                let made = openat2(
+                    &root,
+                    &reached,
+                    OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+                    Mode::empty(),
+                    ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS,
+                )?;
+                // Whatever the umask is; a group that is passed on (fsGroup) stays so.
+                let kept = rustix::fs::fstat(&made)?.st_mode & 0o7000;
+                rustix::fs::fchmod(&made, Mode::from_raw_mode(kept | rights))?;
                 beneath(&reached)?
             }
             Err(error) => return Err(error.into()),

@@ -161,3 +161,17 @@ fn a_sub_path_cannot_lead_out_of_its_volume() {
     }
     assert!(volume.join("new/deep").is_dir());
 }
+
+#[test]
+fn what_a_sub_path_makes_is_as_writable_as_its_volume() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = TempDir::new("subpath-mode");
+    let volume = dir.0.join("volume");
+    std::fs::create_dir(&volume).unwrap();
+    for mode in [0o2777, 0o755] {
+        std::fs::set_permissions(&volume, std::fs::Permissions::from_mode(mode)).unwrap();
+        let sub = format!("m{mode:o}/deep");
+        subpath::bind(&Stage, &volume, &sub, &dir.0, ("v", "c", 0)).unwrap();
+        assert_eq!(std::fs::metadata(volume.join(&sub)).unwrap().permissions().mode() & 0o7777, mode, "{sub}");
+    }
+}
