@@ -79,12 +79,12 @@ pub fn compile(inputs: &Inputs<'_>) -> Result<Spec, String> {
         no_new_privs: security.no_new_privs,
         seccomp: seccomp(&security, caps.bounding, inputs)?,
         rlimits: Vec::new(),
+        oom_score_adj: linux.resources.map(|r| i32::try_from(r.oom_score_adj).unwrap_or_default()),
     };
     let log_path = (!inputs.pod.log_directory.is_empty() && !config.log_path.is_empty())
         .then(|| Path::new(&inputs.pod.log_directory).join(&config.log_path));
     let mut rootfs = inputs.rootfs.clone();
     rootfs.readonly = security.readonly_rootfs;
-    let oom_score_adj = linux.resources.map(|r| i32::try_from(r.oom_score_adj).unwrap_or_default());
     Ok(Spec {
         process,
         rootfs,
@@ -96,7 +96,6 @@ pub fn compile(inputs: &Inputs<'_>) -> Result<Spec, String> {
             pid: pid_namespace(&security, inputs.pod),
         },
         cgroup: inputs.cgroup.clone(),
-        oom_score_adj,
         tty: config.tty,
         stdin: config.stdin,
         log_path,

@@ -17,7 +17,6 @@ pub struct Spec {
     pub namespaces: Namespaces,
     /// The group's path in every hierarchy.
     pub cgroup: String,
-    pub oom_score_adj: Option<i32>,
     pub tty: bool,
     pub stdin: bool,
     pub log_path: Option<PathBuf>,
@@ -35,6 +34,9 @@ pub struct Process {
     pub no_new_privs: bool,
     pub seccomp: Option<Profile>,
     pub rlimits: Vec<Rlimit>,
+    /// How soon the kernel kills it when memory runs out; what is executed in the container is no safer.
+    #[serde(default)]
+    pub oom_score_adj: Option<i32>,
 }
 
 /// Whom to run as; names are looked up in the image's /etc/passwd and /etc/group.

@@ -50,10 +50,7 @@ fn text(error: linux::Error) -> String {
 
 fn container(spec: &Spec, dir: &ContainerDir, cgroup: &Cgroup, report: &OwnedFd) -> Done<Never> {
     cgroup.enter().map_err(text)?;
-    if let Some(adj) = spec.oom_score_adj {
-        // Going below the inherited value needs CAP_SYS_RESOURCE, which not every machine gives us.
-        let _ = process::set_oom_score_adj(adj);
-    }
+    stand_in_line(&spec.process);
     let sources = Sources::open(&spec.mounts).map_err(text)?;
     let streams = if spec.tty { None } else { Some(open_streams(spec, dir)?) };
     let joined = &spec.namespaces;
@@ -144,6 +141,7 @@ fn exec(
     report: &OwnedFd,
 ) -> Done<Never> {
     cgroup.enter().map_err(text)?;
+    stand_in_line(program);
     let kinds = Kinds::MOUNT.and(Kinds::NET).and(Kinds::IPC).and(Kinds::UTS).and(Kinds::CGROUP);
     namespace::join(init, kinds).map_err(text)?;
     let root = Root::open(Path::new("/")).map_err(text)?;
@@ -163,6 +161,14 @@ fn exec(
         None => terminal(report)?,
     }
     become_program(program, &user, &home)
+}
+
+/// Takes its place in the kernel's choice of whom to kill when memory runs out.
+fn stand_in_line(program: &Process) {
+    if let Some(adj) = program.oom_score_adj {
+        // Going below the inherited value needs CAP_SYS_RESOURCE, which not every machine gives us.
+        let _ = process::set_oom_score_adj(adj);
+    }
 }
 
 fn become_program(program: &Process, user: &process::User, home: &str) -> Done<Never> {
