@@ -77,19 +77,19 @@ impl Controller for DeploymentController {
 }
 
 impl Rollout<'_> {
-    /// All writes: the sets that were changed, then the Deployment's own annotation or else its status.
+    /// All writes: the sets that were changed, then the Deployment's status. Its revision goes with the status, as
+    /// upstream: an annotation written beside the spec would count as a new generation.
     fn into_plan(mut self) -> Plan {
         let mut plan = Plan { steps: std::mem::take(&mut self.created), wake_at: None };
         plan.steps.extend(self.sets.iter().filter_map(|set| set.update(self.object)));
         plan.steps.append(&mut self.deletions);
-        let revision = self.new.and_then(|new| self.sets[new].tree.annotation(REVISION)).unwrap_or_default();
-        if !revision.is_empty() && self.tree.annotation(REVISION) != Some(revision) {
-            let mut object = self.tree.clone();
-            set_annotation(&mut object, REVISION, revision);
-            plan.push(Action::Update { resource: DEPLOYMENTS, key: self.object.key(), subresource: "".into(), object });
-            return plan;
+        let revision = self.new.and_then(|new| self.sets[new].tree.annotation(REVISION)).unwrap_or_default().to_owned();
+        let revised = !revision.is_empty() && self.tree.annotation(REVISION) != Some(revision.as_str());
+        let mut update = self.status_update();
+        if revised {
+            set_annotation(update.get_or_insert_with(|| self.tree.clone()), REVISION, &revision);
         }
-        if let Some(object) = self.status_update() {
+        if let Some(object) = update {
             let key = self.object.key();
             plan.push(Step::from(Action::Update { resource: DEPLOYMENTS, key, subresource: "status".into(), object }));
         }

@@ -91,8 +91,16 @@ fn a_new_template_rolls_up_as_far_as_the_surge_allows() {
             update replicasets.apps shop/web-two
               spec.replicas: 0 -> 1
               then ScalingReplicaSet: Scaled up replica set web-two from 0 to 1
-            update deployments.apps shop/web
+            update deployments.apps shop/web status
               metadata.annotations.deployment.kubernetes.io/revision: "1" -> "2"
+              status.availableReplicas: null -> 4
+              status.conditions: [{"reason":"NewReplicaSetAvailable","status":"True","type":"Progressing"}] -> [{"lastTransitionTime":null,"lastUpdateTime":"2026-01-01T12:00:00Z","message":"ReplicaSet \"web-two\" is progressing.","reason":"ReplicaSetUpdated","status":"True","type":"Progressing"},{"lastTransitionTime":"2026-01-01T12:00:00Z","lastUpdateTime":"2026-01-01T12:00:00Z","message":"Deployment has minimum availability.","reason":"MinimumReplicasAvailable","status":"True","type":"Available"}]
+              status.observedGeneration: null -> 3
+              status.readyReplicas: null -> 4
+              status.replicas: null -> 4
+              status.terminatingReplicas: null -> 0
+              status.unavailableReplicas: null -> 1
+            wake at 2026-01-01T12:10:01Z
         "#]],
     );
 }
@@ -105,8 +113,16 @@ fn an_old_set_shrinks_as_far_as_enough_pods_are_available() {
             update replicasets.apps shop/web-one
               spec.replicas: 4 -> 2
               then ScalingReplicaSet: Scaled down replica set web-one from 4 to 2
-            update deployments.apps shop/web
+            update deployments.apps shop/web status
               metadata.annotations.deployment.kubernetes.io/revision: "1" -> "2"
+              status.availableReplicas: null -> 5
+              status.conditions: [{"lastTransitionTime":"2026-01-01T11:00:00Z","lastUpdateTime":"2026-01-01T11:59:00Z","reason":"ReplicaSetUpdated","status":"True","type":"Progressing"}] -> [{"lastTransitionTime":"2026-01-01T11:00:00Z","lastUpdateTime":"2026-01-01T12:00:00Z","message":"ReplicaSet \"web-two\" is progressing.","reason":"ReplicaSetUpdated","status":"True","type":"Progressing"},{"lastTransitionTime":"2026-01-01T12:00:00Z","lastUpdateTime":"2026-01-01T12:00:00Z","message":"Deployment has minimum availability.","reason":"MinimumReplicasAvailable","status":"True","type":"Available"}]
+              status.observedGeneration: null -> 3
+              status.readyReplicas: null -> 5
+              status.replicas: null -> 5
+              status.terminatingReplicas: null -> 0
+              status.updatedReplicas: null -> 1
+            wake at 2026-01-01T12:10:01Z
         "#]],
     );
 }
@@ -119,8 +135,17 @@ fn unhealthy_old_pods_go_first() {
             update replicasets.apps shop/web-one
               spec.replicas: 4 -> 3
               then ScalingReplicaSet: Scaled down replica set web-one from 4 to 3
-            update deployments.apps shop/web
+            update deployments.apps shop/web status
               metadata.annotations.deployment.kubernetes.io/revision: "1" -> "2"
+              status.availableReplicas: null -> 2
+              status.conditions: [{"lastTransitionTime":"2026-01-01T11:00:00Z","lastUpdateTime":"2026-01-01T11:59:00Z","reason":"ReplicaSetUpdated","status":"True","type":"Progressing"}] -> [{"lastTransitionTime":"2026-01-01T11:00:00Z","lastUpdateTime":"2026-01-01T12:00:00Z","message":"ReplicaSet \"web-two\" is progressing.","reason":"ReplicaSetUpdated","status":"True","type":"Progressing"},{"lastTransitionTime":"2026-01-01T12:00:00Z","lastUpdateTime":"2026-01-01T12:00:00Z","message":"Deployment does not have minimum availability.","reason":"MinimumReplicasUnavailable","status":"False","type":"Available"}]
+              status.observedGeneration: null -> 3
+              status.readyReplicas: null -> 2
+              status.replicas: null -> 5
+              status.terminatingReplicas: null -> 0
+              status.unavailableReplicas: null -> 2
+              status.updatedReplicas: null -> 1
+            wake at 2026-01-01T12:10:01Z
         "#]],
     );
 }
@@ -156,8 +181,16 @@ fn undo_makes_an_old_set_the_newest_revision() {
               metadata.annotations.deployment.kubernetes.io/revision-history: null -> "1"
               spec.replicas: 0 -> 1
               then ScalingReplicaSet: Scaled up replica set web-one from 0 to 1
-            update deployments.apps shop/web
+            update deployments.apps shop/web status
               metadata.annotations.deployment.kubernetes.io/revision: "2" -> "3"
+              status.availableReplicas: null -> 2
+              status.conditions: [{"reason":"NewReplicaSetAvailable","status":"True","type":"Progressing"}] -> [{"lastTransitionTime":null,"lastUpdateTime":"2026-01-01T12:00:00Z","message":"ReplicaSet \"web-one\" is progressing.","reason":"ReplicaSetUpdated","status":"True","type":"Progressing"},{"lastTransitionTime":"2026-01-01T12:00:00Z","lastUpdateTime":"2026-01-01T12:00:00Z","message":"Deployment has minimum availability.","reason":"MinimumReplicasAvailable","status":"True","type":"Available"}]
+              status.observedGeneration: null -> 3
+              status.readyReplicas: null -> 2
+              status.replicas: null -> 2
+              status.terminatingReplicas: null -> 0
+              status.unavailableReplicas: null -> 1
+            wake at 2026-01-01T12:10:01Z
         "#]],
     );
 }
