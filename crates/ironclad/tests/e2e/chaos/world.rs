@@ -8,6 +8,8 @@ use crate::cluster::Cluster;
 
 /// What marks the program of a counting container.
 pub const MARK: &str = "chaos-counter";
+/// Records of sandboxes that the node is about to forget.
+const RECORDS_MORE: usize = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -155,10 +157,12 @@ pub fn leaks(cluster: &Cluster, init: &Process, pods: &BTreeSet<String>, sandbox
         let entries = fs::read_dir(dir).into_iter().flatten().flatten();
         entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
     };
-    for dir in ["netns", "pods"] {
-        let dir = root.join("run/ironclad/runtime").join(dir);
-        let left = names(&dir).into_iter().filter(|id| !sandboxes.contains(id));
-        found.extend(left.map(|id| format!("{}/{id}", dir.display())));
+    let left = names(&root.join("run/ironclad/runtime/netns")).into_iter().filter(|id| !sandboxes.contains(id));
+    found.extend(left.map(|id| format!("netns {id}")));
+    // The record of a pod's last sandbox stays beside the one that it has now; more of them would pile up.
+    let records = names(&node_dir(cluster, &init.node).join("lib/runtime/sandboxes")).len();
+    if records > 2 * sandboxes.len() + RECORDS_MORE {
+        found.push(format!("{records} records for {} sandboxes", sandboxes.len()));
     }
     let mounts = fs::read_to_string(format!("/proc/{}/mountinfo", init.pid)).unwrap_or_default();
     for path in mounts.lines().filter_map(|line| line.split(' ').nth(4)) {
