@@ -101,7 +101,7 @@ impl Stand {
             log_directory: self.dir.join("logs").display().to_string(),
             dns_config: Some(v1::DnsConfig { servers: vec!["10.96.0.10".into()], ..Default::default() }),
             linux: Some(v1::LinuxPodSandboxConfig {
-                cgroup_parent: format!("/ironclad-test-{}", std::process::id()),
+                cgroup_parent: self.cgroup(),
                 security_context: Some(v1::LinuxSandboxSecurityContext {
                     namespace_options: Some(options),
                     ..Default::default()
@@ -110,6 +110,12 @@ impl Stand {
             }),
             ..Default::default()
         }
+    }
+
+    /// A group of this stand's own: tests of one process end theirs at different times.
+    fn cgroup(&self) -> String {
+        let name = self.dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        format!("/ironclad-test-{name}")
     }
 
     pub async fn pod(&self, name: &str) -> String {
@@ -223,7 +229,7 @@ impl Drop for Stand {
     /// A test that failed leaves nothing behind either.
     fn drop(&mut self) {
         let layout = linux::cgroup::Layout::detect().unwrap();
-        let group = layout.group(&format!("/ironclad-test-{}", std::process::id()));
+        let group = layout.group(&self.cgroup());
         tokio::task::block_in_place(|| {
             tokio::runtime::Handle::current().block_on(async {
                 let all = self.runtime.list_pod_sandbox(v1::ListPodSandboxRequest::default()).await;
