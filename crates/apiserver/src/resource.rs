@@ -48,6 +48,8 @@ pub struct Resource {
     pub returns_deleted: bool,
     /// `spec.finalizers` holds it besides `metadata.finalizers` (namespaces).
     pub finalized_by_spec: bool,
+    /// Dependents outlive it unless the deletion says otherwise. The text warns whoever lets it; empty warns nobody.
+    pub orphans: Option<&'static str>,
     /// It is given addresses and ports (services).
     pub allocates: bool,
     pub name_rule: NameRule,
@@ -95,6 +97,7 @@ impl Resource {
             unconditional_update: true,
             returns_deleted: false,
             finalized_by_spec: false,
+            orphans: None,
             allocates: false,
             name_rule: api::validation::name::dns1123_subdomain,
             deprecated: None,
@@ -225,6 +228,10 @@ pub struct Hooks {
     pub validate_create: Option<fn(&Value) -> Vec<Cause>>,
     /// Arguments: new, old.
     pub validate_update: Option<fn(&Value, &Value) -> Vec<Cause>>,
+    /// What a write to the status must keep to. Arguments: new, old.
+    pub validate_status: Option<fn(&Value, &Value) -> Vec<Cause>>,
+    /// Warnings about a valid object. Arguments: new, and what it replaces.
+    pub warn: Option<fn(&Value, Option<&Value>) -> Vec<String>>,
     /// The seconds of grace for the object, given those that the request asks for. Without the hook there is no grace.
     pub graceful_deletion: Option<fn(&Value, Option<i64>) -> i64>,
     /// From the stored form, where [`Resource::stored_as`] is another version.
@@ -238,7 +245,14 @@ pub fn invalid(kind: &Gvk, name: &str, causes: Vec<Cause>) -> Result<(), Status>
     if causes.is_empty() {
         return Ok(());
     }
-    let texts: Vec<String> = causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
+    let mut texts: Vec<String> = Vec::new();
+    for cause in &causes {
+        let text = format!("{}: {}", cause.field, cause.message);
+        // Upstream lists a cause as often as it was found and prints it once.
+        if !texts.contains(&text) {
+            texts.push(text);
+        }
+    }
     let text = if texts.len() == 1 { texts.concat() } else { format!("[{}]", texts.join(", ")) };
     let qualified = if kind.group.is_empty() { kind.kind.to_string() } else { format!("{}.{}", kind.kind, kind.group) };
     let details = api::status::Details {

@@ -5,6 +5,8 @@
 pub mod cause;
 pub mod meta;
 pub mod name;
+pub mod number;
+pub mod selector;
 #[cfg(test)]
 mod tests;
 

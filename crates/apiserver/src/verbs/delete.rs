@@ -30,8 +30,9 @@ pub(crate) struct Deleted {
     pub uid: String,
 }
 
-pub(super) async fn delete(call: Call) -> Result<Answer, Status> {
+pub(super) async fn delete(mut call: Call) -> Result<Answer, Status> {
     let options = DeleteOptions::read(&call)?;
+    warn_of_orphans(&mut call, &options);
     let key = call.key();
     let deleted = delete_object(&call, &key, &options).await?;
     let waits = options.propagation_policy.as_deref() == Some("Foreground") || options.orphan_dependents == Some(false);
@@ -43,7 +44,15 @@ pub(super) async fn delete(call: Call) -> Result<Answer, Status> {
     details.group = call.resource.gvr.group.to_string();
     details.kind = call.resource.gvr.resource.to_string();
     let status = Status::success(Some(details));
-    Ok(Answer::json(code, strip_code(&status).into()))
+    Ok(Answer { warnings: call.warnings, ..Answer::json(code, strip_code(&status).into()) })
+}
+
+/// Says that dependents stay, to whoever did not choose it.
+fn warn_of_orphans(call: &mut Call, options: &DeleteOptions) {
+    let chosen = options.propagation_policy.is_some() || options.orphan_dependents.is_some();
+    if let Some(warning) = call.resource.orphans.filter(|warning| !chosen && !warning.is_empty()) {
+        call.warnings.push(warning.to_owned());
+    }
 }
 
 /// Upstream's success Status of a deletion carries no code.
@@ -142,7 +151,7 @@ fn plan(call: &Call, options: &DeleteOptions, old: &Value) -> Step {
     if matches!(graceful, Grace::Pending) {
         return Step::AlreadyPending;
     }
-    let finalizers = finalizers_after(options, old);
+    let finalizers = finalizers_after(options, old, call.resource.orphans.is_some());
     let held = !finalizers.is_empty();
     if finalizers != tree::texts(old, "metadata.finalizers") {
         tree::set(&mut object, "metadata.finalizers", finalizers);
@@ -224,13 +233,13 @@ fn plan_namespace(call: &Call, mut object: Value) -> Step {
 }
 
 /// The finalizers with the garbage collector's two as the propagation policy asks.
-fn finalizers_after(options: &DeleteOptions, old: &Value) -> Vec<String> {
+fn finalizers_after(options: &DeleteOptions, old: &Value, orphans: bool) -> Vec<String> {
     let present = tree::texts(old, "metadata.finalizers");
     let policy = options.propagation_policy.as_deref();
     let orphan = match (policy, options.orphan_dependents) {
         (Some(policy), _) => policy == "Orphan",
         (None, Some(orphan)) => orphan,
-        (None, None) => present.contains(&ORPHAN),
+        (None, None) => present.contains(&ORPHAN) || (orphans && !present.contains(&FOREGROUND)),
     };
     let foreground = match (policy, options.orphan_dependents) {
         (Some(policy), _) => policy == "Foreground",
@@ -243,8 +252,9 @@ fn finalizers_after(options: &DeleteOptions, old: &Value) -> Vec<String> {
 }
 
 /// Deletes every object that the selectors match, and answers with the list of them.
-pub(super) async fn delete_collection(call: Call) -> Result<Answer, Status> {
+pub(super) async fn delete_collection(mut call: Call) -> Result<Answer, Status> {
     let options = DeleteOptions::read(&call)?;
+    warn_of_orphans(&mut call, &options);
     ListOptions::read(&call, false)?;
     let selection = Selection::read(&call)?;
     call.catch_up().await?;
@@ -271,6 +281,6 @@ pub(super) async fn delete_collection(call: Call) -> Result<Answer, Status> {
         code: 200,
         content_type: "application/json",
         body: AnswerBody::Whole(body.into()),
-        warnings: Vec::new(),
+        warnings: call.warnings,
     })
 }

@@ -9,23 +9,41 @@ use crate::tree;
 
 const RBAC: &str = "rbac.authorization.k8s.io";
 
-pub(crate) fn create(call: &Call, object: &Value) -> Result<(), Status> {
-    let resource = &call.resource;
+pub(crate) fn create(call: &mut Call, object: &Value) -> Result<(), Status> {
+    let resource = call.resource.clone();
     let mut causes = api::validation::meta::object_meta(object, resource.is_namespaced(), resource.name_rule);
     causes.extend(resource.hooks.validate.map(|validate| validate(object)).unwrap_or_default());
     causes.extend(resource.hooks.validate_create.map(|validate| validate(object)).unwrap_or_default());
-    invalid(&resource.kind, tree::text(object, "metadata.name"), causes)
+    invalid(&resource.kind, tree::text(object, "metadata.name"), causes)?;
+    warn(call, object, None);
+    Ok(())
 }
 
-pub(crate) fn update(call: &Call, new: &Value, old: &Value) -> Result<(), Status> {
-    let resource = &call.resource;
+pub(crate) fn update(call: &mut Call, new: &Value, old: &Value) -> Result<(), Status> {
+    let resource = call.resource.clone();
     let mut causes = api::validation::meta::object_meta(new, resource.is_namespaced(), resource.name_rule);
     causes.extend(api::validation::meta::object_meta_update(new, old));
     if matches!(call.subresource(), "" | "ephemeralcontainers") {
         causes.extend(resource.hooks.validate.map(|validate| validate(new)).unwrap_or_default());
         causes.extend(resource.hooks.validate_update.map(|validate| validate(new, old)).unwrap_or_default());
     }
-    invalid(&resource.kind, tree::text(new, "metadata.name"), causes)
+    if call.subresource() == "status" {
+        causes.extend(resource.hooks.validate_status.map(|validate| validate(new, old)).unwrap_or_default());
+    }
+    invalid(&resource.kind, tree::text(new, "metadata.name"), causes)?;
+    if call.subresource().is_empty() {
+        warn(call, new, Some(old));
+    }
+    Ok(())
+}
+
+/// Warnings once each: a write may be tried again.
+fn warn(call: &mut Call, new: &Value, old: Option<&Value>) {
+    for warning in call.resource.hooks.warn.map(|warn| warn(new, old)).unwrap_or_default() {
+        if !call.warnings.contains(&warning) {
+            call.warnings.push(warning);
+        }
+    }
 }
 
 /// A role or binding may not give more than its writer has.
