@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use api::Object;
+use api::{Key, Object};
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
@@ -27,6 +27,10 @@ pub const BY_NODE: Index = Index { name: "node", values: node };
 pub const BY_OWNER: Index = Index { name: "owner", values: owners };
 /// Any object by the uid of its controlling owner; those without one are under the empty value.
 pub const BY_CONTROLLER: Index = Index { name: "controller", values: controller };
+/// EndpointSlices by the Service that they name, as its key is printed; see [`service_of`].
+pub const BY_SERVICE: Index = Index { name: "service", values: service };
+/// The label by which an EndpointSlice names its Service.
+pub const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
 fn node(object: &Object) -> Vec<Box<str>> {
     vec![text_at(object.json(), &["spec", "nodeName"]).unwrap_or_default().into()]
@@ -38,6 +42,15 @@ fn owners(object: &Object) -> Vec<Box<str>> {
 
 fn controller(object: &Object) -> Vec<Box<str>> {
     vec![object.controller().map_or_else(Box::default, |owner| owner.uid.clone())]
+}
+
+fn service(slice: &Object) -> Vec<Box<str>> {
+    service_of(slice).map(|key| key.to_string().into()).into_iter().collect()
+}
+
+/// The Service whose endpoints an EndpointSlice holds.
+pub fn service_of(slice: &Object) -> Option<Key> {
+    slice.label(SERVICE_NAME).map(|name| Key::new(slice.namespace(), name))
 }
 
 /// The text of the field at `path` in encoded JSON: strings as they are, numbers and booleans printed. `None` where

@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 
 use api::{Gvr, Key, Object};
-use cache::{Action, Change, Controller, Index, Interest, Note, Plan, PlanError, Precondition, Snapshot, Step};
+use cache::index::{BY_SERVICE, SERVICE_NAME, service_of};
+use cache::{Action, Change, Controller, Interest, Note, Plan, PlanError, Precondition, Snapshot, Step};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -17,18 +18,15 @@ use crate::services::{Backend, SERVICES, backends, is_served, labels_of, service
 use crate::tree::{Tree, set, tree_of};
 
 pub(crate) const ENDPOINT_SLICES: Gvr = Gvr::new("discovery.k8s.io", "v1", "endpointslices");
-pub(crate) const SERVICE_NAME: &str = "kubernetes.io/service-name";
 pub(crate) const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 const OURS: &str = "endpointslice-controller.k8s.io";
 const ENDPOINTS_MAX: usize = 100;
-const BY_SERVICE: Index = Index { name: "service", values: service_of };
 
 pub struct EndpointSliceController;
 
-fn service_of(slice: &Object) -> Vec<Box<str>> {
-    let ours = slice.label(MANAGED_BY) == Some(OURS);
-    let service = slice.label(SERVICE_NAME).filter(|_| ours);
-    service.map(|name| format!("{}/{name}", slice.namespace()).into()).into_iter().collect()
+/// Others may make slices of a Service too; theirs are left alone.
+fn is_ours(slice: &Object) -> bool {
+    slice.label(MANAGED_BY) == Some(OURS)
 }
 
 /// Slices of one address family and one set of ports.
@@ -55,8 +53,7 @@ impl Controller for EndpointSliceController {
         if *resource == SERVICES {
             return vec![object.key()];
         }
-        let service = object.label(SERVICE_NAME).filter(|_| object.label(MANAGED_BY) == Some(OURS));
-        service.map(|name| Key::new(object.namespace(), name)).into_iter().collect()
+        service_of(object).filter(|_| is_ours(object)).into_iter().collect()
     }
 
     fn plan(&self, snapshot: &Snapshot, key: &Key, _: Timestamp) -> Result<Plan, PlanError> {
@@ -68,7 +65,7 @@ impl Controller for EndpointSliceController {
         let wanted = wanted(snapshot, &service, &key.namespace)?;
         let mut slices = BTreeMap::<Group, Vec<Value>>::new();
         let place = key.to_string();
-        for slice in snapshot.by_index(&ENDPOINT_SLICES, BY_SERVICE.name, &place) {
+        for slice in snapshot.by_index(&ENDPOINT_SLICES, BY_SERVICE.name, &place).filter(|slice| is_ours(slice)) {
             let tree = tree_of(slice)?;
             slices.entry(group_of(tree.text("addressType"), tree.at("ports"))).or_default().push(tree);
         }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use api::typed::{EndpointSlice, Namespace, Service, Typed};
 use api::{Gvr, Key, Object};
-use cache::{Change, Index, Snapshot};
+use cache::index::{BY_SERVICE, service_of};
+use cache::{Change, Snapshot};
 use client::hub::{HubBuilder, Selection};
 use client::{Hub, News};
 use stdx::Rng;
@@ -17,16 +18,10 @@ use crate::compile::{Records, compile};
 use crate::server::{Listeners, Server};
 use crate::zone::Zone;
 
-/// The label by which a slice names its service.
-const SERVICE_NAME: &str = "kubernetes.io/service-name";
-const BY_SERVICE: &str = "service";
-
 /// Adds what DNS follows to the cache of its process.
 pub fn follow(builder: HubBuilder) -> HubBuilder {
-    let by_service =
-        Index { name: BY_SERVICE, values: |slice| service_of(slice).map(index_value).into_iter().collect() };
     let names_only = Selection { metadata_only: true, ..Selection::default() };
-    builder.resource(Service::GVR, &[]).resource(EndpointSlice::GVR, &[by_service]).select(Namespace::GVR, names_only)
+    builder.resource(Service::GVR, &[]).resource(EndpointSlice::GVR, &[BY_SERVICE]).select(Namespace::GVR, names_only)
 }
 
 /// Serves until it is dropped. `hub` must follow what [`follow`] names. Until it has listed all of that, names of the
@@ -37,7 +32,9 @@ pub async fn run(config: Config, hub: Hub, listeners: Listeners, rng: Rng) {
         let mut changes = hub.changes();
         loop {
             let mut dirty = Dirty::default();
-            dirty.mark(&hub.snapshot(), &server, changes.next().await);
+            // The news come first: a snapshot from before them may lack what they are about.
+            let news = changes.next().await;
+            dirty.mark(&hub.snapshot(), &server, news);
             while let Some(news) = changes.next_ready() {
                 dirty.mark(&hub.snapshot(), &server, news);
             }
@@ -106,8 +103,8 @@ impl Dirty {
 
 fn records_of(snapshot: &Snapshot, key: &Key) -> Option<Records> {
     let service = snapshot.get(&Service::GVR, key)?;
-    let value = index_value(key.clone());
-    let slices = snapshot.by_index(&EndpointSlice::GVR, BY_SERVICE, &value);
+    let value = key.to_string();
+    let slices = snapshot.by_index(&EndpointSlice::GVR, BY_SERVICE.name, &value);
     let slices: Result<Vec<EndpointSlice>, _> = slices.map(Object::typed).collect();
     match (service.typed::<Service>(), slices) {
         (Ok(service), Ok(slices)) => Some(compile(&service, &slices)),
@@ -116,12 +113,4 @@ fn records_of(snapshot: &Snapshot, key: &Key) -> Option<Records> {
             None
         }
     }
-}
-
-fn service_of(slice: &Object) -> Option<Key> {
-    slice.label(SERVICE_NAME).map(|name| Key::new(slice.namespace(), name))
-}
-
-fn index_value(service: Key) -> Box<str> {
-    service.to_string().into()
 }

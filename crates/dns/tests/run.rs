@@ -25,6 +25,8 @@ type Feed = mpsc::UnboundedSender<String>;
 struct Api {
     lists: BTreeMap<&'static str, Value>,
     watches: Mutex<BTreeMap<String, Feed>>,
+    /// Lists are answered once it is open.
+    is_open: tokio::sync::watch::Sender<bool>,
 }
 
 #[async_trait]
@@ -42,6 +44,7 @@ impl Transport for Api {
                 Box::pin(stream),
             )))))));
         }
+        self.is_open.subscribe().wait_for(|open| *open).await.expect("the sender lives");
         let item = &self.lists[path.as_str()];
         let list = json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "5"}, "items": [item]});
         Ok(http::Response::new(Full::new(Bytes::from(list.to_string())).map_err(|never| match never {}).boxed()))
@@ -124,12 +127,14 @@ async fn answers_follow_the_cluster() {
         ("/apis/discovery.k8s.io/v1/endpointslices", slice(4)),
         ("/api/v1/namespaces", namespace),
     ];
-    let api = Arc::new(Api { lists: lists.into(), watches: Mutex::default() });
+    let api = Arc::new(Api { lists: lists.into(), ..Api::default() });
     let hub = dns::follow(Hub::builder(Client::new(api.clone(), "kube-dns"))).start(&Env::system());
     let listeners = Listeners::bind(&[SocketAddr::from(([127, 0, 0, 1], 0))]).await.expect("it works");
     let server = listeners.udp[0].local_addr().expect("it works");
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(dns::run(Config::default(), hub, listeners, Rng::seeded(1)));
+    becomes(server, "web.shop.svc.cluster.local.", "Server Failure").await;
+    api.is_open.send_replace(true);
     becomes(server, "web.shop.svc.cluster.local.", "10.96.0.7").await;
     becomes(server, "10-244-0-5.web.shop.svc.cluster.local.", "10.244.0.5").await;
     becomes(server, "10-1-2-3.shop.pod.cluster.local.", "10.1.2.3").await;

@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 
 use api::typed::{EndpointSlice, Service, Typed};
 use api::{Key as ServiceKey, Object};
-use cache::{Change, Index, Snapshot};
+use cache::index::{BY_SERVICE, service_of};
+use cache::{Change, Snapshot};
 use client::hub::HubBuilder;
 use client::{Hub, News};
 
@@ -16,18 +17,12 @@ use crate::render::{self, Frame};
 use crate::rule::{Backend, Front, Rules};
 use crate::table::{Delta, ServiceTable};
 
-/// The label by which a slice names its service.
-const SERVICE_NAME: &str = "kubernetes.io/service-name";
-const BY_SERVICE: &str = "service";
-
 /// How long to wait before a refused transaction is tried again, whole.
 const RETRY: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Adds what the proxy follows to the cache of its process.
 pub fn follow(builder: HubBuilder) -> HubBuilder {
-    let by_service =
-        Index { name: BY_SERVICE, values: |slice| service_of(slice).map(index_value).into_iter().collect() };
-    builder.resource(Service::GVR, &[]).resource(EndpointSlice::GVR, &[by_service])
+    builder.resource(Service::GVR, &[]).resource(EndpointSlice::GVR, &[BY_SERVICE])
 }
 
 /// Applies rules in the node's network namespace; the seam between deciding and the kernel.
@@ -107,8 +102,8 @@ impl State {
 
 fn rules_of(snapshot: &Snapshot, key: &ServiceKey, facts: &Facts) -> Rules {
     let Some(object) = snapshot.get(&Service::GVR, key) else { return Rules::new() };
-    let value = index_value(key.clone());
-    let slices = snapshot.by_index(&EndpointSlice::GVR, BY_SERVICE, &value);
+    let value = key.to_string();
+    let slices = snapshot.by_index(&EndpointSlice::GVR, BY_SERVICE.name, &value);
     let slices: Result<Vec<EndpointSlice>, _> = slices.map(Object::typed).collect();
     match (object.typed::<Service>(), slices) {
         (Ok(service), Ok(slices)) => compile(&service, &slices, facts),
@@ -139,12 +134,4 @@ fn mark_change(change: &Change, is_service: bool, dirty: &mut BTreeSet<ServiceKe
 fn mark_all(snapshot: &Snapshot, state: &State, dirty: &mut BTreeSet<ServiceKey>) {
     dirty.extend(snapshot.list(&Service::GVR, None).map(Object::key));
     dirty.extend(state.table.services().cloned());
-}
-
-fn service_of(slice: &Object) -> Option<ServiceKey> {
-    slice.label(SERVICE_NAME).map(|name| ServiceKey::new(slice.namespace(), name))
-}
-
-fn index_value(service: ServiceKey) -> Box<str> {
-    service.to_string().into()
 }
