@@ -10,7 +10,36 @@ use client::{Client, Kubeconfig, WatchEvent, WatchQuery};
 use serde_json::json;
 use tokio::time::Instant;
 
+use crate::{median, mib, processes};
+
 const POD_WAIT_MAX: Duration = Duration::from_secs(60);
+const RUNS: usize = 3;
+const IDLE: Duration = Duration::from_secs(20);
+const PROFILE: &str = "bench";
+
+/// Measures a few clusters and prints their medians.
+pub fn run(binary: &Path, image: &Path) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    println!("| what | median of {RUNS} |\n|---|---|");
+    let size = std::fs::metadata(binary)?.len();
+    println!("| binary | {:.1} MiB |", mib(size));
+    let (mut ready, mut running, mut memory, mut cpu) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..RUNS {
+        let cluster = Cluster::start(binary, PROFILE)?;
+        cluster.load(image)?;
+        ready.push(cluster.started_in);
+        running.push(runtime.block_on(cluster.time_first_pod())?);
+        // The pod and the image import are over; what remains is the cluster at rest.
+        let (used_memory, used_cpu) = processes::measure(PROFILE, IDLE)?;
+        memory.push(used_memory);
+        cpu.push(used_cpu);
+    }
+    println!("| `start` to Ready node | {:.2} s |", median(&ready).as_secs_f64());
+    println!("| create pod to Running, image present | {} ms |", median(&running).as_millis());
+    println!("| idle memory of all processes (PSS) | {:.0} MiB |", mib(median(&memory)));
+    println!("| idle CPU | {:.2} % of a core |", median(&cpu) as f64 / 100.0);
+    Ok(())
+}
 
 pub struct Cluster {
     binary: PathBuf,

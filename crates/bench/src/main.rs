@@ -1,53 +1,41 @@
-//! What the README says in figures: `cargo xtask bench` starts a cluster of its own, measures, and deletes it.
+//! What the README says in figures: `cargo xtask bench` measures a whole cluster, `cargo xtask bench api` the API server.
 //!
 //! Times are this process's own clock around the real binary and the real API; memory and CPU are what the kernel says of
-//! all processes that name the profile in their arguments.
+//! the processes that are measured.
 
+mod api_rows;
 mod cluster;
 mod processes;
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, bail};
 
-use cluster::Cluster;
-
-const RUNS: usize = 3;
-const IDLE: Duration = Duration::from_secs(20);
-const PROFILE: &str = "bench";
+/// As in the binary that is shipped: `bench serve` is its API server alone.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> Result<()> {
-    let mut arguments = std::env::args().skip(1);
-    let usage = "usage: bench IRONCLAD IMAGE.tar (see `cargo xtask bench`)";
-    let binary = PathBuf::from(arguments.next().context(usage)?);
-    let image = PathBuf::from(arguments.next().context(usage)?);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    println!("| what | median of {RUNS} |\n|---|---|");
-    let size = std::fs::metadata(&binary)?.len();
-    println!("| binary | {:.1} MiB |", mib(size));
-    let (mut ready, mut running, mut memory, mut cpu) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..RUNS {
-        let cluster = Cluster::start(&binary, PROFILE)?;
-        cluster.load(&image)?;
-        ready.push(cluster.started_in);
-        running.push(runtime.block_on(cluster.time_first_pod())?);
-        // The pod and the image import are over; what remains is the cluster at rest.
-        let (used_memory, used_cpu) = processes::measure(PROFILE, IDLE)?;
-        memory.push(used_memory);
-        cpu.push(used_cpu);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
+        ["api"] => api_rows::run(""),
+        ["api", only] => api_rows::run(only),
+        ["serve", directory, port] => api_rows::serve::run(Path::new(directory), port.parse()?),
+        ["cluster", binary, image] => cluster::run(Path::new(binary), Path::new(image)),
+        _ => bail!("usage: bench api [TEXT IN A ROW'S NAME] | cluster IRONCLAD IMAGE.tar (see `cargo xtask bench`)"),
     }
-    println!("| `start` to Ready node | {:.2} s |", median(&ready).as_secs_f64());
-    println!("| create pod to Running, image present | {} ms |", median(&running).as_millis());
-    println!("| idle memory of all processes (PSS) | {:.0} MiB |", mib(median(&memory)));
-    println!("| idle CPU | {:.2} % of a core |", median(&cpu) as f64 / 100.0);
-    Ok(())
 }
 
 fn median<T: Copy + Ord>(values: &[T]) -> T {
+    quantile(values, 50)
+}
+
+/// The value that so many per cent of the values do not exceed.
+fn quantile<T: Copy + Ord>(values: &[T], percent: usize) -> T {
     let mut sorted = values.to_vec();
-    sorted.sort();
-    sorted[sorted.len() / 2]
+    sorted.sort_unstable();
+    sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)]
 }
 
 #[allow(clippy::cast_precision_loss)] // Sizes are far below 2^52.

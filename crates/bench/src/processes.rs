@@ -37,10 +37,16 @@ fn of_profile(profile: &str) -> Result<Vec<String>> {
     Ok(pids)
 }
 
-fn proportional_bytes(pid: &str) -> Option<u64> {
+/// The process' share of memory.
+pub fn proportional_bytes(pid: &str) -> Option<u64> {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
     let line = rollup.lines().find(|line| line.starts_with("Pss:"))?;
     line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+/// User and system time that the process has used.
+pub fn cpu_of(pid: &str) -> Duration {
+    Duration::from_millis(ticks(pid).unwrap_or_default() * (1000 / TICKS))
 }
 
 /// User and system time of the process.
