@@ -169,6 +169,11 @@ impl Column {
 }
 
 impl Subresource {
+    /// The object itself, of which only a part is written here.
+    pub fn is_part(&self) -> bool {
+        matches!(self, Self::Status | Self::EphemeralContainers | Self::Resize)
+    }
+
     /// The last part of its path.
     pub fn path(&self) -> &'static str {
         match self {
@@ -179,6 +184,7 @@ impl Subresource {
             Self::Token => "token",
             Self::Finalize => "finalize",
             Self::EphemeralContainers => "ephemeralcontainers",
+            Self::Resize => "resize",
             Self::Connect(path) => path,
         }
     }
@@ -201,6 +207,8 @@ pub enum Subresource {
     Finalize,
     /// pods/ephemeralcontainers.
     EphemeralContainers,
+    /// pods/resize.
+    Resize,
     /// Forwarded to the node's kubelet: log, exec, attach, portforward, proxy.
     Connect(&'static str),
 }
@@ -232,6 +240,8 @@ pub struct Hooks {
     pub validate_status: Option<fn(&Value, &Value) -> Vec<Cause>>,
     /// Warnings about a valid object. Arguments: new, and what it replaces.
     pub warn: Option<fn(&Value, Option<&Value>) -> Vec<String>>,
+    /// A write to another part (`resize`, `ephemeralcontainers`), named first; then new and old.
+    pub validate_part: Option<fn(&str, &Value, &Value) -> Vec<Cause>>,
     /// The seconds of grace for the object, given those that the request asks for. Without the hook there is no grace.
     pub graceful_deletion: Option<fn(&Value, Option<i64>) -> i64>,
     /// From the stored form, where [`Resource::stored_as`] is another version.

@@ -176,11 +176,10 @@ async fn dispatch_verb(call: Call) -> Result<Answer, Status> {
 
 async fn dispatch_subresource(call: Call, subresource: Subresource) -> Result<Answer, Status> {
     match (subresource, call.context.info.verb) {
-        (Subresource::Status | Subresource::EphemeralContainers, Verb::Get) => get::get(call).await,
-        (Subresource::Status | Subresource::EphemeralContainers | Subresource::Finalize, Verb::Update) => {
-            update::update(call).await
-        }
-        (Subresource::Status | Subresource::EphemeralContainers, Verb::Patch) => patch::patch(call).await,
+        (subresource, Verb::Get) if subresource.is_part() => get::get(call).await,
+        (Subresource::Finalize, Verb::Update) => update::update(call).await,
+        (subresource, Verb::Update) if subresource.is_part() => update::update(call).await,
+        (subresource, Verb::Patch) if subresource.is_part() => patch::patch(call).await,
         (Subresource::Scale { .. }, Verb::Get) => subresources::scale::get(call, subresource).await,
         (Subresource::Scale { .. }, Verb::Update) => subresources::scale::update(call, subresource).await,
         (Subresource::Scale { .. }, Verb::Patch) => subresources::scale::patch(call, subresource).await,

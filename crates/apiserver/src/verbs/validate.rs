@@ -23,12 +23,14 @@ pub(crate) fn update(call: &mut Call, new: &Value, old: &Value) -> Result<(), St
     let resource = call.resource.clone();
     let mut causes = api::validation::meta::object_meta(new, resource.is_namespaced(), resource.name_rule);
     causes.extend(api::validation::meta::object_meta_update(new, old));
-    if matches!(call.subresource(), "" | "ephemeralcontainers") {
-        causes.extend(resource.hooks.validate.map(|validate| validate(new)).unwrap_or_default());
-        causes.extend(resource.hooks.validate_update.map(|validate| validate(new, old)).unwrap_or_default());
-    }
-    if call.subresource() == "status" {
-        causes.extend(resource.hooks.validate_status.map(|validate| validate(new, old)).unwrap_or_default());
+    let hooks = &resource.hooks;
+    match call.subresource() {
+        "" => {
+            causes.extend(hooks.validate.map(|validate| validate(new)).unwrap_or_default());
+            causes.extend(hooks.validate_update.map(|validate| validate(new, old)).unwrap_or_default());
+        }
+        "status" => causes.extend(hooks.validate_status.map(|validate| validate(new, old)).unwrap_or_default()),
+        part => causes.extend(hooks.validate_part.map(|validate| validate(part, new, old)).unwrap_or_default()),
     }
     invalid(&resource.kind, tree::text(new, "metadata.name"), causes)?;
     if call.subresource().is_empty() {

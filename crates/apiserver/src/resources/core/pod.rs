@@ -33,6 +33,7 @@ pub fn resource() -> Resource {
             Subresource::Connect("log"),
             Subresource::Connect("portforward"),
             Subresource::Connect("proxy"),
+            Subresource::Resize,
             Subresource::Status,
         ],
         columns: pod_columns::COLUMNS,
@@ -43,6 +44,7 @@ pub fn resource() -> Resource {
             validate: Some(pod_rules::validate),
             validate_create: Some(pod_rules::validate_create),
             validate_update: Some(pod_rules::validate_update),
+            validate_part: Some(pod_rules::validate_part),
             graceful_deletion: Some(grace),
             ..Hooks::default()
         },
@@ -65,9 +67,6 @@ fn prepare_create(pod: &mut Value, _: &HookContext<'_>) {
 }
 
 fn prepare_update(new: &mut Value, old: &Value, context: &HookContext<'_>) {
-    if context.subresource != "ephemeralcontainers" {
-        tree::copy(new, old, "spec.ephemeralContainers");
-    }
     if context.subresource == "status" {
         tree::copy(new, old, "metadata.deletionTimestamp");
         tree::copy(new, old, "status.qosClass");

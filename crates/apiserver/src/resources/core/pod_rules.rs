@@ -21,6 +21,10 @@ pub fn validate_create(pod: &Value) -> Vec<Cause> {
     set.then(|| forbidden("spec.ephemeralContainers", "cannot be set on create")).into_iter().collect()
 }
 
+pub fn validate_part(_: &str, new: &Value, _: &Value) -> Vec<Cause> {
+    validate(new)
+}
+
 /// The pod template of a workload.
 pub fn validate_template(object: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
