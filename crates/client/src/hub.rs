@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 
 use crate::client::Client;
 use crate::env::Env;
-use crate::reflector::Reflector;
+use crate::reflector::{Reflector, Sink};
 use crate::watch::WatchEvent;
 
 /// How many changes a consumer may be behind before it must look at everything again.
@@ -133,7 +133,7 @@ impl HubBuilder {
         for (resource, selection) in self.selections {
             let reflector = Reflector { client: self.client.clone(), resource, selection, env: env.clone() };
             let shared = Arc::clone(&shared);
-            reflectors.spawn(async move { reflector.run(&shared).await });
+            reflectors.spawn(async move { reflector.run(&*shared).await });
         }
         Hub { shared, _reflectors: Arc::new(reflectors) }
     }
@@ -225,13 +225,12 @@ impl Changes {
     }
 }
 
-impl Shared {
-    pub(crate) fn revision(&self, resource: &Gvr) -> Option<Revision> {
+impl Sink for Shared {
+    fn revision(&self, resource: &Gvr) -> Option<Revision> {
         self.snapshot.load().table(resource).map(Table::revision)
     }
 
-    /// A list of the resource takes the place of all that was known.
-    pub(crate) fn replace(&self, resource: &Gvr, objects: Vec<Object>, revision: Revision) {
+    fn replace(&self, resource: &Gvr, objects: Vec<Object>, revision: Revision) {
         let mut writer = self.lock();
         let changes = writer.snapshot.table_mut(resource).map(|table| table.replace(objects, revision));
         writer.unsynced.remove(resource);
@@ -243,7 +242,7 @@ impl Shared {
         }
     }
 
-    pub(crate) fn apply(&self, resource: &Gvr, events: Vec<WatchEvent>) {
+    fn apply(&self, resource: &Gvr, events: Vec<WatchEvent>) {
         let mut writer = self.lock();
         let Some(table) = writer.snapshot.table_mut(resource) else { return };
         let mut changes = Vec::new();
@@ -260,7 +259,9 @@ impl Shared {
         }
         self.publish(&writer, resource, changes);
     }
+}
 
+impl Shared {
     /// Shows the writer's state, then tells what is new. Called under the lock, so that news keep their order.
     fn publish(&self, writer: &Writer, resource: &Gvr, changes: Vec<Change>) {
         self.snapshot.store(Arc::new(writer.snapshot.clone()));

@@ -13,6 +13,7 @@ pub mod election;
 mod env;
 pub mod error;
 mod execute;
+pub mod follow;
 pub mod https;
 pub mod hub;
 pub mod kubeconfig;

@@ -1,4 +1,5 @@
-//! Keeps one table of a [`Hub`](crate::hub) equal to the server's: list, then watch, for ever.
+//! Keeps a table equal to the server's: list, then watch, for ever. The table is one of a [`Hub`](crate::hub), or a
+//! [`Follow`](crate::follow)'s only one.
 //!
 //! ```text
 //!          +--- 410 Expired -----------+
@@ -18,13 +19,27 @@ use stdx::Backoff;
 use crate::client::Client;
 use crate::env::Env;
 use crate::error::{Error, Result};
-use crate::hub::{Selection, Shared};
+use crate::hub::Selection;
 use crate::query::{ListQuery, WatchQuery};
 use crate::watch::{WatchEvent, WatchStream};
 
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(30));
 /// The server ends watches after a time between this and its double, so that they spread over servers.
 const WATCH_SECS_MIN: u64 = 300;
+
+/// Where the objects go.
+pub(crate) trait Sink: Sync {
+    /// A list of the resource takes the place of all that was known.
+    fn replace(&self, resource: &Gvr, objects: Vec<Object>, revision: Revision);
+
+    fn apply(&self, resource: &Gvr, events: Vec<WatchEvent>);
+
+    /// How far the resource is known.
+    fn revision(&self, resource: &Gvr) -> Option<Revision>;
+
+    /// A list or a watch did not succeed; it is tried again.
+    fn failed(&self, _error: &Error) {}
+}
 
 pub(crate) struct Reflector {
     pub client: Client,
@@ -34,27 +49,24 @@ pub(crate) struct Reflector {
 }
 
 impl Reflector {
-    pub(crate) async fn run(self, shared: &Shared) {
+    pub(crate) async fn run(self, sink: &impl Sink) {
         let client =
             if self.selection.metadata_only { self.client.clone().metadata_only() } else { self.client.clone() };
         let mut at: Option<Revision> = None;
         let mut failures = 0;
         loop {
             let outcome = match at {
-                None => self.list(&client, shared).await.map(Some),
-                Some(revision) => self.watch(&client, shared, revision, &mut failures).await,
+                None => self.list(&client, sink).await.map(Some),
+                Some(revision) => self.watch(&client, sink, revision, &mut failures).await,
             };
             match outcome {
                 Ok(next) => at = next,
                 Err(error) => {
                     failures += 1;
+                    sink.failed(&error);
                     self.tell(&error, failures);
                     // A watch that failed to start goes on from where it was; only 410 asks for a list.
-                    at = if error.is_expired() {
-                        None
-                    } else {
-                        shared.revision(&self.resource).filter(|_| at.is_some())
-                    };
+                    at = if error.is_expired() { None } else { sink.revision(&self.resource).filter(|_| at.is_some()) };
                 }
             }
             let wait = BACKOFF.delay(failures);
@@ -74,13 +86,13 @@ impl Reflector {
         }
     }
 
-    async fn list(&self, client: &Client, shared: &Shared) -> Result<Revision> {
+    async fn list(&self, client: &Client, sink: &impl Sink) -> Result<Revision> {
         let selection = &self.selection;
         let query =
             ListQuery { labels: selection.labels.clone(), fields: selection.fields.clone(), ..ListQuery::default() };
         let page = client.list_all(&self.resource, &selection.namespace, &query).await?;
         let items: Result<Vec<Object>> = page.items.into_iter().map(|object| self.reduce(object)).collect();
-        shared.replace(&self.resource, items?, page.revision);
+        sink.replace(&self.resource, items?, page.revision);
         Ok(page.revision)
     }
 
@@ -88,7 +100,7 @@ impl Reflector {
     async fn watch(
         &self,
         client: &Client,
-        shared: &Shared,
+        sink: &impl Sink,
         from: Revision,
         failures: &mut u32,
     ) -> Result<Option<Revision>> {
@@ -106,7 +118,7 @@ impl Reflector {
             if !events.is_empty() {
                 *failures = 0;
                 seen_any = true;
-                shared.apply(&self.resource, events);
+                sink.apply(&self.resource, events);
             }
             if let Some(error) = broke {
                 return Err(error);
@@ -114,7 +126,7 @@ impl Reflector {
         }
         // A watch that ends at once without a word, again and again, must not become a poll.
         *failures = if seen_any { 0 } else { *failures + 1 };
-        Ok(shared.revision(&self.resource))
+        Ok(sink.revision(&self.resource))
     }
 
     /// The event and all that have arrived with it, up to the first error.

@@ -15,7 +15,6 @@ pub mod crash;
 pub mod create;
 pub mod dns;
 pub mod env;
-mod follow;
 mod gc;
 mod hook;
 mod inotify;
@@ -45,11 +44,12 @@ mod worker;
 use std::sync::Arc;
 
 use api::typed::{Node, Pod, Service, Typed};
+use client::follow::Follow;
+use client::hub::Selection;
 use client::{Client, Env, Recorder};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 pub use config::{Config, Deps};
-use follow::Follow;
 use pod::PodRef;
 use references::References;
 pub use server::Server;
@@ -62,7 +62,6 @@ pub struct Kubelet {
     node: Arc<Follow>,
     running: watch::Receiver<Vec<PodRef>>,
     told: watch::Sender<Vec<PodRef>>,
-    node_wake: Arc<Notify>,
 }
 
 impl Kubelet {
@@ -71,14 +70,14 @@ impl Kubelet {
         std::fs::create_dir_all(config.root.join("pods"))?;
         let client = Client::new(Arc::clone(&deps.transport), "kubelet");
         let env = Env { clock: Arc::clone(&deps.clock), rng: deps.rng.clone() };
-        let recorder = Recorder::start(client.clone(), "kubelet", &config.node_name, env);
+        let recorder = Recorder::start(client.clone(), "kubelet", &config.node_name, env.clone());
         let machine = deps.machine.facts()?;
         let gauges = deps.machine.gauges(&config.root)?;
         let allocatable_millis = node::status::allocatable(&config, &machine, &gauges);
         let node_name = config.node_name.clone();
         let shared = Arc::new(Shared {
-            references: References::new(client.clone()),
-            services: Follow::start(client.clone(), Service::GVR, "", ""),
+            references: References::new(client.clone(), env.clone()),
+            services: Follow::start(client.clone(), Service::GVR, Selection::default(), env.clone()),
             config,
             deps,
             recorder,
@@ -86,20 +85,16 @@ impl Kubelet {
             allocatable_millis,
             client: client.clone(),
         });
-        let pods = Follow::start(client.clone(), Pod::GVR, "", &format!("spec.nodeName={node_name}"));
-        let node = Arc::new(Follow::start(client, Node::GVR, "", &format!("metadata.name={node_name}")));
+        let of = |field: &str| Selection { fields: format!("{field}={node_name}"), ..Selection::default() };
+        let pods = Follow::start(client.clone(), Pod::GVR, of("spec.nodeName"), env.clone());
+        let node = Arc::new(Follow::start(client, Node::GVR, of("metadata.name"), env));
         let (told, running) = watch::channel(Vec::new());
-        Ok(Self { shared, pods, node, running, told, node_wake: Arc::new(Notify::new()) })
+        Ok(Self { shared, pods, node, running, told })
     }
 
     /// The pods that this kubelet works on.
     pub fn running(&self) -> watch::Receiver<Vec<PodRef>> {
         self.running.clone()
-    }
-
-    /// To be notified when the runtime or its network has become ready, so that the node is told ready at once.
-    pub fn node_wake(&self) -> Arc<Notify> {
-        Arc::clone(&self.node_wake)
     }
 
     /// The server for logs, exec and the like, to be given a listener.
@@ -115,7 +110,7 @@ impl Kubelet {
         let mirrors = mirror::keep(Arc::clone(&self.shared), self.pods.subscribe(), statics.clone());
         gc::make_classes(&self.shared);
         let pods = pods::Pods::run(Arc::clone(&self.shared), self.pods.subscribe(), statics, self.told);
-        let node = node::run(Arc::clone(&self.shared), Arc::clone(&self.node), self.node_wake);
+        let node = node::run(Arc::clone(&self.shared), Arc::clone(&self.node));
         tokio::join!(Box::pin(pods), Box::pin(node), Box::pin(manifests), Box::pin(mirrors));
     }
 }

@@ -40,6 +40,7 @@ pub async fn follow(dir: Option<&Path>, node: &str, pods: &watch::Sender<StaticP
 }
 
 async fn follow_once(dir: &Path, node: &str, pods: &watch::Sender<StaticPods>) -> std::io::Result<()> {
+    std::fs::create_dir_all(dir)?;
     let changes = Watch::new()?;
     changes.directory(dir)?;
     loop {

@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use stdx::Backoff;
 use tokio::sync::watch;
 
-use crate::follow::View;
 use crate::pod::{PodRef, label};
 use crate::pods::StaticPods;
 use crate::shared::Shared;
+use client::follow::View;
 
 const RETRY: Backoff = Backoff::new(std::time::Duration::from_millis(200), std::time::Duration::from_secs(30));
 

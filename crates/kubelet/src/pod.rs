@@ -99,6 +99,12 @@ impl PodRef {
         self.0.metadata.uid.as_deref().unwrap_or_default()
     }
 
+    /// Zero for a static pod, which the API does not number.
+    pub fn revision(&self) -> api::Revision {
+        let text = self.0.metadata.resource_version.as_deref().unwrap_or_default();
+        text.parse().unwrap_or(api::Revision::ZERO)
+    }
+
     pub fn key(&self) -> api::Key {
         api::Key::new(self.namespace(), self.name())
     }

@@ -5,19 +5,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::typed::Pod;
 use cache::controller::NoteKind;
 use cri::{EventStream, v1};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use stdx::Backoff;
 use tokio::sync::{mpsc, watch};
 
 use crate::admission;
-use crate::follow::View;
 use crate::gc;
 use crate::pod::{PodRef, label};
 use crate::shared::Shared;
 use crate::worker::{Desired, Handle};
+use client::follow::View;
+
+const SUBSCRIBE_AGAIN: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
 
 /// The pods of one source of static pods; `None` until it has been read.
 pub type StaticPods = Option<Vec<PodRef>>;
@@ -63,17 +67,19 @@ impl Pods {
             told,
         };
         let mut events = None;
+        let mut failures = 0;
         loop {
             pods.reconcile().await;
             if events.is_none() {
                 events = pods.subscribe().await;
+                failures = if events.is_some() { 0 } else { failures + 1 };
             }
             tokio::select! {
                 biased;
                 Some(uid) = ends.recv() => pods.worker_ended(&uid),
                 changed = pods.api.changed() => if changed.is_err() { return },
                 changed = pods.statics.changed() => if changed.is_err() { return },
-                event = next_event(&mut events) => match event {
+                event = next_event(&mut events, failures) => match event {
                     Some(event) => pods.wake(&event),
                     None => {
                         events = None;
@@ -243,12 +249,12 @@ impl Pods {
     }
 }
 
-async fn next_event(events: &mut Option<Box<dyn EventStream>>) -> Option<v1::ContainerEventResponse> {
+async fn next_event(events: &mut Option<Box<dyn EventStream>>, failures: u32) -> Option<v1::ContainerEventResponse> {
     match events {
         Some(stream) => stream.next().await,
         None => {
             // The runtime gave no stream: ask again in a while.
-            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            tokio::time::sleep(SUBSCRIBE_AGAIN.delay(failures)).await;
             None
         }
     }

@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use api::typed::{ConfigMap, Secret, Typed};
 use api::{Gvr, Key, Object};
-use client::{Client, Error};
+use client::hub::Selection;
+use client::{Client, Env, Error};
 use k8s_openapi::api::core::v1 as core;
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::follow::Follow;
 use crate::pod::PodRef;
+use client::follow::Follow;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -52,6 +53,7 @@ pub type Referred = BTreeMap<Reference, Option<Object>>;
 
 pub struct References {
     client: Client,
+    env: Env,
     held: Mutex<BTreeMap<Reference, Held>>,
 }
 
@@ -62,8 +64,8 @@ struct Held {
 }
 
 impl References {
-    pub fn new(client: Client) -> Self {
-        Self { client, held: Mutex::default() }
+    pub fn new(client: Client, env: Env) -> Self {
+        Self { client, env, held: Mutex::default() }
     }
 
     /// Makes the pod hold exactly these references; `wake` is notified when one of them changes.
@@ -88,8 +90,12 @@ impl References {
     }
 
     fn watch(&self, reference: &Reference) -> Held {
-        let selector = format!("metadata.name={}", reference.name);
-        let follow = Follow::start(self.client.clone(), reference.resource(), &reference.namespace, &selector);
+        let selection = Selection {
+            namespace: reference.namespace.clone(),
+            fields: format!("metadata.name={}", reference.name),
+            ..Selection::default()
+        };
+        let follow = Follow::start(self.client.clone(), reference.resource(), selection, self.env.clone());
         let holders: Arc<Mutex<BTreeMap<String, Arc<Notify>>>> = Arc::default();
         let (mut changes, to_wake) = (follow.subscribe(), Arc::clone(&holders));
         let wake = tokio::spawn(async move {

@@ -9,9 +9,9 @@ use client::{Client, Recorder};
 use jiff::Timestamp;
 
 use crate::config::{Config, Deps, Facts};
-use crate::follow::Follow;
 use crate::pod::{ContainerRef, PodRef};
 use crate::references::References;
+use client::follow::Follow;
 
 pub struct Shared {
     pub config: Config,

@@ -428,6 +428,23 @@ async fn a_manifest_runs_as_a_static_pod_and_the_api_shows_its_mirror() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pod_that_was_called_unready_behind_the_kubelets_back_is_ready_again() {
+    let world = World::new("contradicted");
+    world.pod("web", one("nginx"));
+    world.until("web", "Ready=True").await;
+    world.settle(60).await;
+    let mut pod = world.api.get(&path("web")).unwrap();
+    for condition in pod["status"]["conditions"].as_array_mut().unwrap() {
+        if condition["type"] == "Ready" {
+            condition["status"] = json!("False");
+        }
+    }
+    world.api.put(&path("web"), pod);
+    world.until("web", "Ready=False").await;
+    world.until("web", "Ready=True").await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_that_was_held_for_dead_says_that_it_is_ready() {
     let world = World::new("revived");
     let node = format!("/api/v1/nodes/{NODE}");

@@ -92,6 +92,7 @@ fn make_kubelet(
 ) -> launcher::Result<Kubelet> {
     let mut kubelet_config = kubelet::Config::new(&config.node, &config.node_ip.to_string());
     kubelet_config.root = state.join("kubelet");
+    kubelet_config.manifests = Some(state.join("manifests"));
     kubelet_config.cluster_dns = vec![DNS_VIP.to_string()];
     kubelet_config.port = KUBELET_PORT;
     // The disk is the host's and holds much else: a tenth of a large one is no reason to refuse pods, and images that

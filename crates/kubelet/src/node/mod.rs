@@ -21,12 +21,12 @@ use client::query::Patch;
 use cri::v1;
 use serde_json::{Value, json};
 use stdx::Backoff;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use crate::config::Gauges;
-use crate::follow::{Follow, View};
 use crate::gc;
 use crate::shared::Shared;
+use client::follow::{Follow, View};
 
 const RETRY: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(7));
 /// How often what has no event of its own (memory, disk, processes) is measured.
@@ -35,8 +35,8 @@ const MEASURE_EVERY: Duration = Duration::from_secs(10);
 const REPORT_EVERY: Duration = Duration::from_secs(300);
 const IMAGES_MAX: usize = 50;
 
-/// Keeps the node's object true. `ready` is notified when the runtime may have become ready.
-pub async fn run(shared: Arc<Shared>, node: Arc<Follow>, wake: Arc<Notify>) {
+/// Keeps the node's object true.
+pub async fn run(shared: Arc<Shared>, node: Arc<Follow>) {
     note(&shared, "Starting", "Starting kubelet.".to_owned());
     let mut failures = 0;
     while let Err(error) = register::register(&shared).await {
@@ -45,7 +45,7 @@ pub async fn run(shared: Arc<Shared>, node: Arc<Follow>, wake: Arc<Notify>) {
         tokio::time::sleep(RETRY.delay(failures)).await;
     }
     let beat = lease::keep(Arc::clone(&shared));
-    let tell = keep_status(&shared, node.subscribe(), &wake);
+    let tell = keep_status(&shared, node.subscribe());
     tokio::join!(beat, tell);
 }
 
@@ -62,7 +62,7 @@ fn note(shared: &Shared, reason: &'static str, message: String) {
     shared.recorder.record(Note { about, kind: NoteKind::Normal, reason: reason.into(), message });
 }
 
-async fn keep_status(shared: &Shared, mut node: watch::Receiver<View>, wake: &Notify) {
+async fn keep_status(shared: &Shared, mut node: watch::Receiver<View>) {
     let mut told: Option<Value> = None;
     let mut pod_cidr = String::new();
     let mut reported = tokio::time::Instant::now();
@@ -110,7 +110,6 @@ async fn keep_status(shared: &Shared, mut node: watch::Receiver<View>, wake: &No
         };
         tokio::select! {
             biased;
-            () = wake.notified() => {}
             () = changed => {}
             () = tokio::time::sleep(wait) => {}
         }

@@ -1,10 +1,12 @@
 //! Writes a pod's status to the API: the newest one only, and only when it says something new.
 //!
 //! Every patch carries the pod's UID, so that a namesake's status is never touched. What the server has is learnt from
-//! its answers.
+//! its answers, and from the pod itself when others wrote to it since: the node lifecycle controller calls the pods of a
+//! silent node unready, and the node's word counts again when it is back.
 
 use std::time::Duration;
 
+use api::Revision;
 use api::typed::{Pod, Typed};
 use client::query::Patch;
 use client::{Client, Error};
@@ -25,9 +27,17 @@ struct Told {
     key: api::Key,
     /// The API object that the status is of; none while a static pod has no mirror.
     uid: Option<String>,
-    /// What the API held when the pod was last read.
-    known: Value,
+    /// What the API held when the pod was last read, and the revision of that.
+    held: Value,
+    revision: Revision,
     status: Value,
+}
+
+/// What the server has after a write.
+struct Known {
+    uid: String,
+    status: Value,
+    revision: Revision,
 }
 
 pub struct Writer {
@@ -47,13 +57,14 @@ impl Writer {
 
     pub fn tell(&mut self, pod: &PodRef, uid: Option<String>, status: &core::PodStatus) {
         let status = diff::tree(status);
-        let known = pod.status().map(diff::tree).unwrap_or_default();
-        let same = |old: &Told| old.uid == uid && old.status == status;
+        let held = pod.status().map(diff::tree).unwrap_or_default();
+        let revision = pod.revision();
+        let same = |old: &Told| old.uid == uid && old.status == status && old.revision == revision;
         if self.told.borrow().as_ref().is_some_and(same) {
             return;
         }
         self.sequence += 1;
-        self.told.send_replace(Some(Told { sequence: self.sequence, key: pod.key(), uid, known, status }));
+        self.told.send_replace(Some(Told { sequence: self.sequence, key: pod.key(), uid, held, revision, status }));
     }
 
     /// Returns once the newest status has been written, or there is no object to write it to.
@@ -65,7 +76,7 @@ impl Writer {
 }
 
 async fn write_all(client: &Client, mut told: watch::Receiver<Option<Told>>, written: &watch::Sender<u64>) {
-    let mut known: Option<(String, Value)> = None;
+    let mut known: Option<Known> = None;
     let mut failures = 0;
     loop {
         let newest = told.borrow_and_update().clone();
@@ -79,7 +90,7 @@ async fn write_all(client: &Client, mut told: watch::Receiver<Option<Told>>, wri
                     failures += 1;
                     tracing::debug!(pod = %newest.key, "cannot write the status: {error}");
                     // What the server holds is unknown now: say everything again.
-                    known = newest.uid.clone().map(|uid| (uid, Value::Null));
+                    known = newest.uid.map(|uid| Known { uid, status: Value::Null, revision: newest.revision });
                     tokio::time::sleep(RETRY.delay(failures)).await;
                     continue;
                 }
@@ -91,25 +102,22 @@ async fn write_all(client: &Client, mut told: watch::Receiver<Option<Told>>, wri
     }
 }
 
-async fn write(client: &Client, told: &Told, known: &mut Option<(String, Value)>) -> Result<(), Error> {
+async fn write(client: &Client, told: &Told, known: &mut Option<Known>) -> Result<(), Error> {
     let Some(uid) = &told.uid else { return Ok(()) };
     let before = match known {
-        Some((of, before)) if of == uid => before.clone(),
-        _ => told.known.clone(),
+        Some(known) if known.uid == *uid && told.revision <= known.revision => known.status.clone(),
+        _ => told.held.clone(),
     };
     let Some(patch) = diff::patch(uid, &before, &told.status) else {
         return Ok(());
     };
     match client.patch_object(&Pod::GVR, &told.key, "status", &Patch::Strategic(patch)).await {
-        Ok(_) => {
-            *known = Some((uid.clone(), told.status.clone()));
-            Ok(())
-        }
+        Ok(pod) => *known = Some(Known { uid: uid.clone(), status: told.status.clone(), revision: pod.revision() }),
         // Gone, or another pod of the same name: there is nobody to tell.
         Err(error) if error.is_not_found() || error.is_conflict() => {
-            *known = Some((uid.clone(), told.status.clone()));
-            Ok(())
+            *known = Some(Known { uid: uid.clone(), status: told.status.clone(), revision: told.revision });
         }
-        Err(error) => Err(error),
+        Err(error) => return Err(error),
     }
+    Ok(())
 }
