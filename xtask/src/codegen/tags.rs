@@ -1,4 +1,5 @@
-//! `cargo xtask codegen tags`: field numbers of Kubernetes' protobuf messages, taken from the published crate k8s-pb.
+//! `cargo xtask codegen tags`: field numbers of Kubernetes' protobuf messages, taken from the published crate k8s-pb, and
+//! from `tags_extra.txt` what that crate does not have.
 //!
 //! The table names each message's fields in lower case, for JSON and protobuf spell them differently. A message that JSON
 //! writes into its parent (a Volume's source) has its type behind the name.
@@ -15,8 +16,9 @@ use super::{root, schema};
 const PACKAGE: &str = "k8s-pb";
 const VERSION: &str = "=0.9.0";
 pub const TABLE: &str = "crates/api/src/gen/tags.txt";
-const HEAD: &str =
-    "# Made by `cargo xtask codegen tags` from the field numbers of the crate k8s-pb 0.9.0 (Apache-2.0).\n";
+const EXTRA: &str = include_str!("tags_extra.txt");
+const HEAD: &str = "# Made by `cargo xtask codegen tags` from the field numbers of the crate k8s-pb 0.9.0 (Apache-2.0) and \
+                    of xtask/src/codegen/tags_extra.txt.\n";
 
 /// Where k8s-pb's modules are, and how the API names their packages.
 const ROOTS: [(&str, &str); 2] = [("src/api", "io.k8s.api"), ("src/apimachinery/pkg", "io.k8s.apimachinery.pkg")];
@@ -28,12 +30,34 @@ pub fn table() -> Result<String> {
     for (folder, package) in ROOTS {
         collect(&sources.join(folder), package, &known, &mut packages)?;
     }
+    let mut package = "";
+    for line in EXTRA.lines().filter(|line| !line.starts_with('#')) {
+        match line.strip_prefix('@') {
+            Some(name) => package = name,
+            None => add(packages.entry(package.to_owned()).or_default(), line),
+        }
+    }
     let mut text = HEAD.to_owned();
     for (package, messages) in packages {
         writeln!(text, "@{package}")?;
         text.push_str(&messages);
     }
     Ok(text)
+}
+
+/// Adds a message to those of a package, or fields to a message that is there.
+fn add(messages: &mut String, line: &str) {
+    let (name, fields) = line.split_once(' ').unwrap_or((line, ""));
+    let mut lines: Vec<String> = messages.lines().map(str::to_owned).collect();
+    match lines.iter_mut().find(|line| line.split(' ').next() == Some(name)) {
+        Some(known) => {
+            known.push(' ');
+            known.push_str(fields);
+        }
+        None => lines.push(line.to_owned()),
+    }
+    lines.sort();
+    *messages = lines.iter().map(|line| format!("{line}\n")).collect();
 }
 
 /// Lets cargo download the crate, and asks it where.
