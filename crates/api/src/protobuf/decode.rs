@@ -206,12 +206,12 @@ fn chosen(choice: Choice, bytes: &[u8], depth: usize) -> Result<Value, ProtobufE
     let (mut list, mut found) = (Vec::new(), None);
     for field in Fields(bytes) {
         match (field?, choice) {
-            ((1, wire), Choice::SchemaOrBool) => {
+            ((1, wire), Choice::Bool) => {
                 found.get_or_insert(Value::from(wire.number()? != 0));
             }
-            ((2, wire), Choice::SchemaOrBool) | ((1, wire), _) => found = Some(value(&schema, wire, depth)?),
-            ((2, wire), Choice::SchemaOrSchemas) => list.push(value(&schema, wire, depth)?),
-            ((2, wire), Choice::SchemaOrTexts) => list.push(value(&Shape::Text, wire, depth)?),
+            ((2, wire), Choice::Bool) | ((1, wire), _) => found = Some(value(&schema, wire, depth)?),
+            ((2, wire), Choice::Schemas) => list.push(value(&schema, wire, depth)?),
+            ((2, wire), Choice::Texts) => list.push(value(&Shape::Text, wire, depth)?),
             _ => {}
         }
     }

@@ -176,14 +176,14 @@ fn time(scan: &mut Scan<'_>, number: u32, micros: bool, out: &mut Vec<u8>) -> Ou
 fn chosen(scan: &mut Scan<'_>, choice: Choice, out: &mut Vec<u8>, depth: usize) -> Outcome {
     let schema = Shape::Message(plan::json_schema());
     match (scan.peek()?, choice) {
-        (b'{', Choice::SchemaOrBool) => {
+        (b'{', Choice::Bool) => {
             key(out, 1, VARINT);
             out.push(1);
             one(scan, 2, &schema, out, depth)
         }
-        (b'{', Choice::SchemaOrSchemas | Choice::SchemaOrTexts) => one(scan, 1, &schema, out, depth),
-        (_, Choice::SchemaOrBool) => scalar(scan, 1, &Shape::Bool, out),
-        (_, Choice::SchemaOrSchemas) => value(scan, 2, &Shape::List(Box::new(schema)), out, depth),
-        (_, Choice::SchemaOrTexts) => value(scan, 2, &Shape::List(Box::new(Shape::Text)), out, depth),
+        (b'{', Choice::Schemas | Choice::Texts) => one(scan, 1, &schema, out, depth),
+        (_, Choice::Bool) => scalar(scan, 1, &Shape::Bool, out),
+        (_, Choice::Schemas) => value(scan, 2, &Shape::List(Box::new(schema)), out, depth),
+        (_, Choice::Texts) => value(scan, 2, &Shape::List(Box::new(Shape::Text)), out, depth),
     }
 }

@@ -35,7 +35,9 @@ pub enum Shape {
     Double,
     Quantity,
     IntOrString,
-    Time { micros: bool },
+    Time {
+        micros: bool,
+    },
     /// Any JSON, as bytes in a message of one field.
     Raw,
     Message(u32),
@@ -47,9 +49,9 @@ pub enum Shape {
 /// What custom resources' schemas allow in one field: a schema, or something else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {
-    SchemaOrSchemas,
-    SchemaOrBool,
-    SchemaOrTexts,
+    Schemas,
+    Bool,
+    Texts,
 }
 
 impl Message {
@@ -58,7 +60,10 @@ impl Message {
     }
 
     pub fn numbered(&self, number: u32) -> Option<&Field> {
-        self.by_number.binary_search_by_key(&number, |(number, _)| *number).ok().map(|at| &self.fields[self.by_number[at].1])
+        self.by_number
+            .binary_search_by_key(&number, |(number, _)| *number)
+            .ok()
+            .map(|at| &self.fields[self.by_number[at].1])
     }
 
     /// The number and message of a field that is a message or a list of them.
@@ -76,7 +81,8 @@ impl Message {
 
     fn new(mut fields: Vec<Field>, inlined: Vec<(u32, Message)>) -> Self {
         fields.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
-        let mut by_number: Vec<(u32, usize)> = fields.iter().enumerate().map(|(at, field)| (field.number, at)).collect();
+        let mut by_number: Vec<(u32, usize)> =
+            fields.iter().enumerate().map(|(at, field)| (field.number, at)).collect();
         by_number.sort_unstable();
         Self { fields, inlined, by_number }
     }
@@ -157,9 +163,9 @@ fn tag(word: &'static str, package: &str) -> Tag {
     let name = parts.next().expect("invariant: the generated table has names");
     let more = parts.next();
     let choice = more.and_then(|more| match more {
-        "?schemas" => Some(Choice::SchemaOrSchemas),
-        "?bool" => Some(Choice::SchemaOrBool),
-        "?texts" => Some(Choice::SchemaOrTexts),
+        "?schemas" => Some(Choice::Schemas),
+        "?bool" => Some(Choice::Bool),
+        "?texts" => Some(Choice::Texts),
         _ => None,
     });
     let inlined = more.filter(|_| choice.is_none()).map(|ty| format!("{package}.{ty}").to_lowercase());

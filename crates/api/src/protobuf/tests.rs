@@ -28,11 +28,11 @@ fn example(shape: &Shape, seed: &mut u32, seen: &mut Vec<u32>) -> Option<Value> 
     Some(match shape {
         Shape::Text => format!("text \"{n}\" \u{e9}").into(),
         Shape::Bytes => STANDARD.encode(format!("bytes {n}")).into(),
-        Shape::Number => if n % 3 == 0 { -i64::from(n) } else { i64::from(n) << 20 }.into(),
+        Shape::Number => if n.is_multiple_of(3) { -i64::from(n) } else { i64::from(n) << 20 }.into(),
         Shape::Bool => true.into(),
         Shape::Double => (f64::from(n) + 0.5).into(),
         Shape::Quantity => format!("{n}Mi").into(),
-        Shape::IntOrString if n % 2 == 0 => i64::from(n).into(),
+        Shape::IntOrString if n.is_multiple_of(2) => i64::from(n).into(),
         Shape::IntOrString => format!("{n}%").into(),
         Shape::Time { micros: false } => "2026-01-02T03:04:05Z".into(),
         Shape::Time { micros: true } => "2026-01-02T03:04:05.000678Z".into(),
@@ -48,9 +48,9 @@ fn example(shape: &Shape, seed: &mut u32, seen: &mut Vec<u32>) -> Option<Value> 
         }
         Shape::List(item) => vec![example(item, seed, seen)?, example(item, seed, seen)?].into(),
         Shape::Map(of) => json!({"one": example(of, seed, seen)?, "two/x.y": example(of, seed, seen)?}),
-        Shape::Choice(plan::Choice::SchemaOrBool) if n % 2 == 0 => false.into(),
-        Shape::Choice(plan::Choice::SchemaOrTexts) if n % 2 == 0 => json!(["a", "b"]),
-        Shape::Choice(plan::Choice::SchemaOrSchemas) if n % 2 == 0 => json!([{"type": "string"}, {"type": "integer"}]),
+        Shape::Choice(plan::Choice::Bool) if n.is_multiple_of(2) => false.into(),
+        Shape::Choice(plan::Choice::Texts) if n.is_multiple_of(2) => json!(["a", "b"]),
+        Shape::Choice(plan::Choice::Schemas) if n.is_multiple_of(2) => json!([{"type": "string"}, {"type": "integer"}]),
         Shape::Choice(_) => json!({"type": "object"}),
     })
 }
@@ -107,7 +107,8 @@ fn every_field_of_a_served_type_has_a_number() {
     for (at, _) in types.types.iter().enumerate() {
         let Some(of) = types.at(u32::try_from(at).unwrap()).as_struct() else { continue };
         let served = of.name.split('.').any(|part| part == "v1" || part == "v2");
-        let is_kind = of.fields.iter().any(|field| &*field.name == "kind") && of.fields.iter().any(|f| &*f.name == "apiVersion");
+        let is_kind =
+            of.fields.iter().any(|field| &*field.name == "kind") && of.fields.iter().any(|f| &*f.name == "apiVersion");
         let message = plan::message(types.position(&of.name).unwrap());
         for field in of.fields.iter().filter(|_| served) {
             let is_type = is_kind && matches!(&*field.name, "kind" | "apiVersion");
@@ -128,7 +129,8 @@ fn holds(message: &Message, name: &[u8]) -> bool {
 fn lists_and_frames_are_what_their_parts_are() {
     let kind = Kind::of("v1", "PodList").unwrap();
     let pod = |name: &str| Bytes::from(json!({"metadata": {"name": name}, "spec": {"nodeName": "n"}}).to_string());
-    let pieces = kind.encode_list(br#"{"resourceVersion":"7","continue":"x"}"#, [pod("a"), pod("b")].into_iter()).unwrap();
+    let pieces =
+        kind.encode_list(br#"{"resourceVersion":"7","continue":"x"}"#, [pod("a"), pod("b")].into_iter()).unwrap();
     let expected = json!({"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "7", "continue": "x"},
         "items": [{"metadata": {"name": "a"}, "spec": {"nodeName": "n"}}, {"metadata": {"name": "b"}, "spec": {"nodeName": "n"}}]});
     let mut found = decode(&pieces.concat()).unwrap();
@@ -140,10 +142,7 @@ fn lists_and_frames_are_what_their_parts_are() {
     let partial = Kind::of("meta.k8s.io/v1", "PartialObjectMetadataList").unwrap();
     let pieces = partial.encode_list(b"{}", [pod("a")].into_iter()).unwrap();
     assert_eq!(decode(&pieces.concat()).unwrap()["items"], json!([{"metadata": {"name": "a"}}]));
-    assert_eq!(
-        frame("ADDED", b"k8s\0x"),
-        &b"\0\0\0\x10\x0a\x05ADDED\x12\x07\x0a\x05k8s\0x"[..],
-    );
+    assert_eq!(frame("ADDED", b"k8s\0x"), &b"\0\0\0\x10\x0a\x05ADDED\x12\x07\x0a\x05k8s\0x"[..],);
 }
 
 #[test]
@@ -169,7 +168,9 @@ fn what_is_no_object_is_refused() {
         assert_eq!(decode(&bytes), Err(expected));
     }
     let pod = Kind::of("v1", "Pod").unwrap();
-    for json in ["", "{", "[]", r#"{"metadata":3}"#, r#"{"spec":{"containers":"x"}}"#, r#"{"metadata":{"name":1}}"#, "{\"a"] {
+    for json in
+        ["", "{", "[]", r#"{"metadata":3}"#, r#"{"spec":{"containers":"x"}}"#, r#"{"metadata":{"name":1}}"#, "{\"a"]
+    {
         assert_eq!(pod.encode(json.as_bytes()), Err(ProtobufError::NotJson), "{json}");
     }
 }
