@@ -7,7 +7,7 @@ use api::{Gvk, Status};
 use serde_json::{Value, json};
 
 use crate::engine::Engine;
-use crate::output::Form;
+use crate::output;
 use crate::request::Verb;
 use crate::resource::{Resource, Review, invalid};
 use crate::seams::{Access, Decision, Seams, extra_tree};
@@ -24,7 +24,7 @@ pub(crate) async fn answer(
     let about = api::status::About { group: &resource.gvr.group, resource: &resource.gvr.resource, name: "" };
     let review = resource.review.filter(|_| context.info.verb == Verb::Create && context.info.subresource.is_empty());
     let Some(review) = review else { return Err(Status::method_not_allowed(about)) };
-    let form = Form::negotiate(&context.accept)?;
+    let form = verbs::form_of(&context, &resource)?;
     let mut object = verbs::decode_review(&resource, &context)?;
     if !matches!(review, Review::SelfSubject | Review::SelfSubjectRules) {
         verbs::track_review(engine, &resource, &context, &mut object)?;
@@ -52,7 +52,7 @@ pub(crate) async fn answer(
         Review::Token => token_status(seams, &object).await,
     };
     tree::set(&mut object, "status", status);
-    crate::output::whole(&form, 201, crate::output::json_of(&object))
+    output::finish(form.media, Answer::json(201, output::json_of(&object)))
 }
 
 fn user_tree(user: &User) -> Value {

@@ -19,11 +19,11 @@ use http::{HeaderMap, HeaderName, Response};
 
 use crate::connect;
 use crate::http::body::{Body, Payload};
-use crate::http::{Server, respond};
+use crate::http::{Server, gzip, respond};
 use crate::request::{RequestInfo, ResourceRequest, Verb};
 use crate::resource::Subresource;
 use crate::user::User;
-use crate::verbs::{Params, RequestContext, no_such_resource};
+use crate::verbs::{Params, RequestContext, media_type, no_such_resource};
 use crate::wellknown;
 
 /// What a request that is no watch and no stream may take; upstream's.
@@ -48,22 +48,32 @@ pub enum Credentials {
 pub fn answer(server: Arc<Server>, incoming: Incoming) -> BoxFuture<'static, Response<Body>> {
     let measured = server.metrics.begin();
     let path = incoming.parts.uri.path().to_owned();
+    let reader = reader(&incoming.parts);
     let label = Arc::new(OnceLock::new());
     let passed = AssertUnwindSafe(pass(server.clone(), incoming, label.clone())).catch_unwind();
     let answered = passed.map(move |result| {
         let response = match result {
             Ok(Ok(response)) => response,
-            Ok(Err(status)) => respond::status(&status),
+            Ok(Err(status)) => respond::status(&status, &reader),
             Err(_) => {
                 tracing::error!(path, "a request made the API server panic");
                 let why = "this request caused apiserver to panic; look in the logs for details";
-                respond::status(&Status::internal(why))
+                respond::status(&Status::internal(why), &reader)
             }
         };
         server.metrics.end(measured, label.get(), response.status().as_u16());
         response
     });
     answered.boxed()
+}
+
+fn reader(parts: &Parts) -> respond::Reader {
+    let params = Params::parse(parts.uri.query().unwrap_or_default());
+    respond::Reader {
+        accept: header(&parts.headers, &ACCEPT),
+        pretty: params.get("pretty").map(str::to_owned),
+        user_agent: header(&parts.headers, &USER_AGENT),
+    }
 }
 
 /// What a request is counted as.
@@ -120,6 +130,7 @@ async fn resource(
     }
     let is_watch = info.verb == Verb::Watch;
     let headers = &request.parts.headers;
+    let compress = !is_watch && gzip::accepted(headers);
     let (content_type, accept) = (header(headers, &CONTENT_TYPE), header(headers, &ACCEPT));
     let user_agent = header(headers, &USER_AGENT);
     let (body, content_type) = readable(request.payload.read().await?, content_type)?;
@@ -132,12 +143,12 @@ async fn resource(
         let timely = tokio::time::timeout(REQUEST_TIMEOUT, dispatched).await;
         timely.map_err(|_| timed_out())??
     };
-    Ok(respond::answer(answer, &server.stopping))
+    Ok(respond::answer(answer, compress, &server.stopping).await)
 }
 
 /// The body in a form that the engine reads: protobuf, which typed clients send, becomes JSON.
 fn readable(body: Bytes, content_type: String) -> Result<(Bytes, String), Status> {
-    if content_type != protobuf::CONTENT_TYPE {
+    if media_type(&content_type) != protobuf::CONTENT_TYPE {
         return Ok((body, content_type));
     }
     let json = "application/json".to_owned();

@@ -6,6 +6,7 @@
 //! ```
 
 pub mod body;
+pub mod gzip;
 pub mod listen;
 pub mod respond;
 

@@ -6,15 +6,21 @@ use http::{Response, StatusCode};
 use tokio_util::sync::CancellationToken;
 
 use super::body::{self, Body};
+use super::gzip;
+use crate::output;
 use crate::verbs::{Answer, AnswerBody};
 
-/// The answer of a verb.
-pub fn answer(answer: Answer, stopping: &CancellationToken) -> Response<Body> {
-    let body = match answer.body {
+/// The answer of a verb. With `compress`, one that is long is compressed.
+pub async fn answer(answer: Answer, compress: bool, stopping: &CancellationToken) -> Response<Body> {
+    let (body, is_compressed) = if compress { gzip::long(answer.body).await } else { (answer.body, false) };
+    let body = match body {
         AnswerBody::Whole(bytes) => body::whole(bytes),
         AnswerBody::Stream(stream) => body::streamed(stream, stopping),
     };
     let mut response = with(answer.code, answer.content_type, body);
+    if is_compressed {
+        gzip::mark(response.headers_mut());
+    }
     for text in &answer.warnings {
         let text = text.replace('\\', "\\\\").replace('"', "\\\"");
         if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{text}\"")) {
@@ -24,8 +30,11 @@ pub fn answer(answer: Answer, stopping: &CancellationToken) -> Response<Body> {
     response
 }
 
-pub fn status(status: &Status) -> Response<Body> {
-    let mut response = with(status.code, "application/json", body::whole(status.to_json()));
+/// A failure, in the medium that the request's headers and query ask for.
+pub fn status(status: &Status, reader: &Reader) -> Response<Body> {
+    let Reader { accept, pretty, user_agent } = reader;
+    let (content_type, bytes) = output::status(accept, pretty.as_deref(), user_agent, status);
+    let mut response = with(status.code, content_type, body::whole(bytes));
     if let Some(seconds) = status.details.as_ref().map(|details| details.retry_after_seconds).filter(|s| *s > 0) {
         response.headers_mut().insert(RETRY_AFTER, seconds.into());
     }
@@ -38,6 +47,14 @@ pub fn json(value: &serde_json::Value) -> Response<Body> {
 
 pub fn text(code: u16, text: impl Into<String>) -> Response<Body> {
     with(code, "text/plain; charset=utf-8", body::whole(text.into()))
+}
+
+/// What a request says about how its answer is read.
+#[derive(Clone, Debug, Default)]
+pub struct Reader {
+    pub accept: String,
+    pub pretty: Option<String>,
+    pub user_agent: String,
 }
 
 /// What is no path of ours, as Go's mux says it.

@@ -1,99 +1,21 @@
-//! How answers look: plain JSON, YAML, a Table for `kubectl get`, or metadata alone, as the Accept header asks.
+//! How answers look: JSON, YAML or protobuf, of whole objects, a Table for `kubectl get`, or metadata alone.
+//!
+//! Verbs answer in JSON; [`finish`] writes it down in the medium that was asked for. Only lists and watches, which are
+//! made piece by piece, know about media themselves.
 
 pub mod age;
+mod negotiate;
 mod table;
 
-use api::Status;
+use api::{Status, protobuf};
 use bytes::Bytes;
 use serde_json::Value;
 
 use crate::storage;
 use crate::tree;
 use crate::verbs::{Answer, AnswerBody, Call};
+pub use negotiate::{Form, Include, Media, Offer, View, refused};
 pub(crate) use table::Rows;
-
-/// What goes into the `object` of a Table's row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Include {
-    None,
-    Metadata,
-    Object,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    Json,
-    Yaml,
-    /// PartialObjectMetadata.
-    Partial,
-    Table(Include),
-}
-
-impl Form {
-    /// The first form of the Accept header that can be served. Protobuf is passed over.
-    pub fn negotiate(accept: &str) -> Result<Self, Status> {
-        if accept.trim().is_empty() {
-            return Ok(Self::Json);
-        }
-        let mut wants_unknown_form = false;
-        for clause in accept.split(',') {
-            let mut parts = clause.split(';').map(str::trim);
-            let media = parts.next().unwrap_or_default();
-            let param = |name: &str| {
-                clause
-                    .split(';')
-                    .filter_map(|part| part.trim().split_once('='))
-                    .find(|(key, _)| *key == name)
-                    .map(|(_, value)| value)
-            };
-            let plain = match media {
-                "application/json" | "*/*" | "application/*" => Self::Json,
-                "application/yaml" => Self::Yaml,
-                _ => continue,
-            };
-            match (param("as"), param("g"), param("v")) {
-                (None, ..) => return Ok(plain),
-                (Some("Table"), Some("meta.k8s.io"), Some("v1" | "v1beta1")) => {
-                    return Ok(Self::Table(Include::Metadata));
-                }
-                (
-                    Some("PartialObjectMetadata" | "PartialObjectMetadataList"),
-                    Some("meta.k8s.io"),
-                    Some("v1" | "v1beta1"),
-                ) => {
-                    return Ok(Self::Partial);
-                }
-                _ => wants_unknown_form = true,
-            }
-        }
-        Err(not_acceptable(wants_unknown_form))
-    }
-
-    /// With `includeObject` of the query.
-    pub fn with_include(self, include: Option<&str>) -> Result<Self, Status> {
-        match (self, include) {
-            (Self::Table(_), Some("None")) => Ok(Self::Table(Include::None)),
-            (Self::Table(_), Some("Object")) => Ok(Self::Table(Include::Object)),
-            (Self::Table(_), Some("Metadata") | None) => Ok(Self::Table(Include::Metadata)),
-            (Self::Table(_), Some(other)) => {
-                Err(Status::bad_request(format!("unrecognized includeObject value: {other:?}")))
-            }
-            (form, _) => Ok(form),
-        }
-    }
-}
-
-fn not_acceptable(unknown_form: bool) -> Status {
-    if unknown_form {
-        let message = "only the following media types are accepted: application/json, application/yaml, \
-                       application/vnd.kubernetes.protobuf";
-        return Status::failure(406, "NotAcceptable", message);
-    }
-    let message = "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, \
-                   application/vnd.kubernetes.protobuf, application/json;stream=watch, \
-                   application/vnd.kubernetes.protobuf;stream=watch";
-    Status::failure(406, "NotAcceptable", message).with_details(api::status::Details::default())
-}
 
 impl Answer {
     pub(crate) fn json(code: u16, json: Bytes) -> Self {
@@ -103,35 +25,74 @@ impl Answer {
 
 /// One object as the answer.
 pub(crate) fn object(call: Call, code: u16, json: Bytes) -> Result<Answer, Status> {
-    let shown = match call.form {
-        Form::Json | Form::Yaml => json,
-        Form::Partial => partial(&json),
-        Form::Table(include) => Rows::new(&call, include).table_of(&json),
+    let shown = match call.form.view {
+        View::Object => json,
+        View::Partial { list: false } => partial(&json, call.form.meta_version),
+        View::Partial { list: true } => {
+            return Err(refused(format!(
+                "you requested PartialObjectMetadataList, but the requested object is not a list ({})",
+                go_type(&call.resource.kind)
+            )));
+        }
+        View::Table(include) => Rows::new(&call, include).table_of(&json),
     };
-    let mut answer = whole(&call.form, code, shown)?;
-    answer.warnings = call.warnings;
-    Ok(answer)
+    Ok(Answer { warnings: call.warnings, ..Answer::json(code, shown) })
 }
 
-/// JSON that is at hand in one piece, as JSON or as YAML.
-pub(crate) fn whole(form: &Form, code: u16, json: Bytes) -> Result<Answer, Status> {
-    if !matches!(form, Form::Yaml) {
-        return Ok(Answer::json(code, json));
+/// A kind's type as upstream's messages name it.
+pub(crate) fn go_type(kind: &api::Gvk) -> String {
+    let group = kind.group.split('.').next().filter(|group| !group.is_empty()).unwrap_or("core");
+    format!("*{group}.{}", kind.kind)
+}
+
+/// Writes an answer's JSON down in the medium asked for. What is no JSON, or comes as a stream, stays as it is.
+pub(crate) fn finish(media: Media, answer: Answer) -> Result<Answer, Status> {
+    let AnswerBody::Whole(json) = &answer.body else { return Ok(answer) };
+    if answer.content_type != "application/json" {
+        return Ok(answer);
     }
-    let tree: Value = serde_json::from_slice(&json).map_err(Status::internal)?;
-    let yaml = api::yaml::print(&tree).map_err(Status::internal)?;
-    Ok(Answer { content_type: "application/yaml", ..Answer::json(code, yaml.into()) })
+    let (content_type, bytes) = written(media, json)?;
+    Ok(Answer { content_type, body: AnswerBody::Whole(bytes), ..answer })
+}
+
+/// JSON in another medium, with that medium's name.
+pub(crate) fn written(media: Media, json: &Bytes) -> Result<(&'static str, Bytes), Status> {
+    Ok(match media {
+        Media::Json { pretty: false } => ("application/json", json.clone()),
+        Media::Json { pretty: true } => {
+            let tree: Value = serde_json::from_slice(json).map_err(Status::internal)?;
+            ("application/json", serde_json::to_vec_pretty(&tree).map_err(Status::internal)?.into())
+        }
+        Media::Yaml => {
+            let tree: Value = serde_json::from_slice(json).map_err(Status::internal)?;
+            ("application/yaml", api::yaml::print(&tree).map_err(Status::internal)?.into())
+        }
+        Media::Protobuf => {
+            let kind = protobuf::Kind::of_json(json).ok_or_else(|| {
+                refused("the object does not implement the protobuf marshalling interface".to_owned())
+            })?;
+            (protobuf::CONTENT_TYPE, kind.encode(json).map_err(Status::internal)?)
+        }
+    })
+}
+
+/// A failure in the medium that the client reads; JSON where that cannot be told.
+pub fn status(accept: &str, pretty: Option<&str>, user_agent: &str, status: &Status) -> (&'static str, Bytes) {
+    let json = Bytes::from(status.to_json());
+    let form = Form::negotiate(accept, Offer { routed: false, ..Offer::PLAIN });
+    let media = form.map_or(Media::Json { pretty: false }, |form| form.prettified(pretty, user_agent).media);
+    written(media, &json).unwrap_or(("application/json", json))
 }
 
 /// PartialObjectMetadata of an object.
-pub(crate) fn partial(json: &[u8]) -> Bytes {
+pub(crate) fn partial(json: &[u8], meta_version: &str) -> Bytes {
     let tree: Value = serde_json::from_slice(json).unwrap_or_default();
-    partial_tree(&tree).to_string().into()
+    partial_tree(&tree, meta_version).to_string().into()
 }
 
-pub(crate) fn partial_tree(tree: &Value) -> Value {
+pub(crate) fn partial_tree(tree: &Value, meta_version: &str) -> Value {
     let meta = tree::at(tree, "metadata").cloned().unwrap_or_default();
-    serde_json::json!({ "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": meta })
+    serde_json::json!({ "kind": "PartialObjectMetadata", "apiVersion": meta_version, "metadata": meta })
 }
 
 /// JSON of a tree with its metadata first, so that watch frames and lists can be cut from it.

@@ -16,6 +16,7 @@ const CREATED_DESCRIPTION: &str = "The server's time when this object was create
 pub(crate) struct Rows {
     columns: &'static [Column],
     include: Include,
+    meta_version: &'static str,
     now: Timestamp,
     /// A watch tells the columns once.
     headed: bool,
@@ -23,16 +24,20 @@ pub(crate) struct Rows {
 
 impl Rows {
     pub fn new(call: &Call, include: Include) -> Self {
-        Self { columns: call.resource.columns, include, now: call.now(), headed: false }
+        Self {
+            columns: call.resource.columns,
+            include,
+            meta_version: call.form.meta_version,
+            now: call.now(),
+            headed: false,
+        }
     }
 
     /// The Table up to its rows.
     pub fn head(&self, meta: &Value) -> Vec<u8> {
-        let columns = self.definitions();
-        format!(
-            r#"{{"kind":"Table","apiVersion":"meta.k8s.io/v1","metadata":{meta},"columnDefinitions":{columns},"rows":["#
-        )
-        .into_bytes()
+        let (version, columns) = (self.meta_version, self.definitions());
+        format!(r#"{{"kind":"Table","apiVersion":"{version}","metadata":{meta},"columnDefinitions":{columns},"rows":["#)
+            .into_bytes()
     }
 
     pub fn row(&self, json: &[u8]) -> Bytes {
@@ -56,7 +61,7 @@ impl Rows {
         let columns = if std::mem::replace(&mut self.headed, true) { Value::Null } else { self.definitions() };
         let revision = tree::text(object, "metadata.resourceVersion");
         json!({
-            "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": { "resourceVersion": revision },
+            "kind": "Table", "apiVersion": self.meta_version, "metadata": { "resourceVersion": revision },
             "columnDefinitions": columns, "rows": rows,
         })
         .to_string()
@@ -71,7 +76,7 @@ impl Rows {
         cells.extend(self.columns.iter().map(|column| (column.cell)(tree, self.now)));
         match self.include {
             Include::None => json!({ "cells": cells, "object": null }),
-            Include::Metadata => json!({ "cells": cells, "object": partial_tree(tree) }),
+            Include::Metadata => json!({ "cells": cells, "object": partial_tree(tree, self.meta_version) }),
             Include::Object => json!({ "cells": cells, "object": tree }),
         }
     }

@@ -111,7 +111,7 @@ fn claimed_type<'a>(json: &'a [u8], wanted: &str) -> Result<Claimed<'a>, Status>
     let claimed: Result<Claimed<'a>, _> = serde_json::from_slice(json);
     claimed.map_err(|error| {
         let why = schema::syntax_error(json, &error);
-        let shown = if json.is_empty() { "<empty>".to_owned() } else { hex(&json[..json.len().min(64)]) };
+        let shown = summary(json);
         let parse = format!("couldn't get version/kind; json parse error: {why}");
         Status::bad_request(format!(
             "the object provided is unrecognized (must be of type {wanted}): {parse} ({shown})"
@@ -119,8 +119,16 @@ fn claimed_type<'a>(json: &'a [u8], wanted: &str) -> Result<Claimed<'a>, Status>
     })
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// The beginning of a body, for messages: as it is if it looks like JSON.
+fn summary(body: &[u8]) -> String {
+    const LEN_MAX: usize = 30;
+    let begin = &body[..body.len().min(LEN_MAX)];
+    let shown = match body.first() {
+        None => return "<empty>".to_owned(),
+        Some(b'{') => String::from_utf8_lossy(begin).into_owned(),
+        Some(_) => begin.iter().map(|byte| format!("{byte:02x}")).collect(),
+    };
+    if body.len() > LEN_MAX { format!("{shown} ...") } else { shown }
 }
 
 fn short_version(api_version: &str) -> String {
@@ -152,17 +160,36 @@ pub(crate) fn json_body(call: &Call) -> Result<Bytes, Status> {
 }
 
 fn json_of_body(content_type: &str, body: &Bytes) -> Result<Bytes, Status> {
-    match content_type.split(';').next().unwrap_or_default().trim() {
-        ""
-        | "application/json"
+    match &*media_type(content_type) {
+        "application/json"
         | "application/json-patch+json"
         | "application/merge-patch+json"
-        | "application/strategic-merge-patch+json" => Ok(body.clone()),
+        | "application/strategic-merge-patch+json" => Ok(in_utf8(body)),
         "application/yaml" | "application/apply-patch+yaml" => yaml_to_json(body),
         _ => Err(unsupported_media_type(
             "the body of the request was in an unknown format - accepted media types include: application/json, \
              application/yaml, application/vnd.kubernetes.protobuf",
         )),
+    }
+}
+
+/// A Content-Type without its parameters; JSON where it is empty. What is malformed stays and is known to nobody.
+pub(crate) fn media_type(content_type: &str) -> String {
+    let mut parts = content_type.split(';').map(str::trim);
+    let media = parts.next().unwrap_or_default();
+    let well_formed = parts.all(|part| part.is_empty() || part.split_once('=').is_some_and(|(key, _)| !key.is_empty()));
+    match (media, well_formed) {
+        ("", _) if content_type.is_empty() => "application/json".to_owned(),
+        (media, true) => media.to_ascii_lowercase(),
+        (_, false) => content_type.to_owned(),
+    }
+}
+
+/// Bytes that are no UTF-8 count as U+FFFD, as Go reads them.
+fn in_utf8(body: &Bytes) -> Bytes {
+    match String::from_utf8_lossy(body) {
+        Cow::Borrowed(_) => body.clone(),
+        Cow::Owned(text) => text.into(),
     }
 }
 

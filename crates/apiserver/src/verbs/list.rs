@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use api::{Key, Object, Revision, Status};
+use api::{Key, Object, Revision, Status, protobuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -13,7 +13,7 @@ use store::Range;
 use super::options::ListOptions;
 use super::selection::Selection;
 use super::{Answer, AnswerBody, Call};
-use crate::output::{Form, Rows};
+use crate::output::{Media, Rows, View};
 use crate::{output, storage};
 
 /// A list up to this size is sent whole; a longer one in chunks of about this size.
@@ -147,9 +147,9 @@ pub(super) fn head(call: &Call, revision: Revision, token: Option<&str>, remaini
         kind.api_version(),
         list_meta(revision, token, remaining)
     );
-    if matches!(call.form, Form::Partial) {
+    if matches!(call.form.view, View::Partial { .. }) {
         head = head.replacen(&format!("{}List", kind.kind), "PartialObjectMetadataList", 1);
-        head = head.replacen(&format!("\"{}\"", kind.api_version()), "\"meta.k8s.io/v1\"", 1);
+        head = head.replacen(&format!("\"{}\"", kind.api_version()), &format!("\"{}\"", call.form.meta_version), 1);
     }
     head.into_bytes()
 }
@@ -172,23 +172,38 @@ fn send(
     token: Option<String>,
     remaining: Option<u64>,
 ) -> Result<Answer, Status> {
-    let rows = match &call.form {
-        Form::Table(include) => Some(Rows::new(&call, *include)),
-        Form::Json | Form::Partial | Form::Yaml => None,
+    if call.form.view == (View::Partial { list: false }) {
+        let kind = output::go_type(&call.resource.kind);
+        let why = format!("you requested PartialObjectMetadata, but the requested object is a list ({kind}List)");
+        return Err(output::refused(why));
+    }
+    if call.form.media == Media::Protobuf {
+        return send_protobuf(&call, &objects, &list_meta(revision, token.as_deref(), remaining));
+    }
+    let rows = match call.form.view {
+        View::Table(include) => Some(Rows::new(&call, include)),
+        View::Object | View::Partial { .. } => None,
     };
-    let head = match &rows {
+    let mut head = match &rows {
         Some(rows) => rows.head(&list_meta(revision, token.as_deref(), remaining)),
         None => head(&call, revision, token.as_deref(), remaining),
     };
-    let yaml = matches!(call.form, Form::Yaml);
+    if objects.is_empty() && matches!(call.form.view, View::Partial { .. }) {
+        // Upstream's empty list of metadata is null.
+        head.truncate(head.len() - 1);
+        head.extend_from_slice(b"null}");
+        return Ok(Answer::json(200, head.into()));
+    }
+    // What is converted as a whole must be whole.
+    let in_one = call.form.media != (Media::Json { pretty: false });
     let mut writer = ListWriter { call, rows, objects, started: false, head: Some(head) };
     let first = writer.chunk().unwrap_or_default();
-    if writer.objects.is_empty() || yaml {
+    if writer.objects.is_empty() || in_one {
         let mut whole = BytesMut::from(&first[..]);
         while let Some(chunk) = writer.chunk() {
             whole.extend_from_slice(&chunk);
         }
-        return output::whole(&writer.call.form, 200, whole.freeze());
+        return Ok(Answer::json(200, whole.freeze()));
     }
     let rest = futures::stream::unfold(writer, |mut writer| async move { writer.chunk().map(|chunk| (chunk, writer)) });
     let stream = futures::StreamExt::chain(futures::stream::iter([first]), rest);
@@ -196,6 +211,25 @@ fn send(
         code: 200,
         content_type: "application/json",
         body: AnswerBody::Stream(Box::pin(stream)),
+        warnings: Vec::new(),
+    })
+}
+
+/// A protobuf list says its length first, so its items are encoded before it is sent.
+fn send_protobuf(call: &Call, objects: &VecDeque<Object>, meta: &serde_json::Value) -> Result<Answer, Status> {
+    let kind = &call.resource.kind;
+    let is_partial = call.form.view != View::Object;
+    let known = match is_partial {
+        true => protobuf::Kind::of(call.form.meta_version, "PartialObjectMetadataList"),
+        false => protobuf::Kind::of(&kind.api_version(), &format!("{}List", kind.kind)),
+    };
+    let known = known.ok_or_else(|| Status::internal(format!("{} has no protobuf list", kind.kind)))?;
+    let items = objects.iter().map(|object| super::commit::outward(call, object.json().clone()).unwrap_or_default());
+    let pieces = known.encode_list(meta.to_string().as_bytes(), items).map_err(Status::internal)?;
+    Ok(Answer {
+        code: 200,
+        content_type: protobuf::CONTENT_TYPE,
+        body: AnswerBody::Stream(Box::pin(futures::stream::iter(pieces))),
         warnings: Vec::new(),
     })
 }
@@ -235,8 +269,8 @@ impl ListWriter {
         let converted = super::commit::outward(&self.call, object.json().clone()).unwrap_or_default();
         if let Some(rows) = &self.rows {
             out.extend_from_slice(&rows.row(&converted));
-        } else if matches!(self.call.form, Form::Partial) {
-            out.extend_from_slice(&output::partial(&converted));
+        } else if matches!(self.call.form.view, View::Partial { .. }) {
+            out.extend_from_slice(&output::partial(&converted, self.call.form.meta_version));
         } else {
             out.put_u8(b'{');
             out.extend_from_slice(&storage::list_item(&converted).unwrap_or_default());

@@ -29,7 +29,7 @@ use bytes::Bytes;
 use futures::Stream;
 
 use crate::engine::Engine;
-use crate::output::Form;
+use crate::output::{self, Form, Offer};
 use crate::request::{ResourceRequest, Verb};
 use crate::resource::{Resource, Subresource};
 use crate::subresources;
@@ -38,7 +38,7 @@ use crate::watchcache::WatchCache;
 
 pub(crate) use crate::output::json_of;
 pub(crate) use commit::{CommitError, encode, put};
-pub(crate) use decode::{decode_as, decode_review, named_schema};
+pub(crate) use decode::{decode_as, decode_review, media_type, named_schema};
 pub(crate) use managed::{Tracking, track_review};
 pub(crate) use meta::timestamp;
 pub use params::Params;
@@ -140,7 +140,7 @@ pub(crate) async fn dispatch(engine: &Arc<Engine>, context: RequestContext) -> R
     if info.namespace.is_empty() && resource.is_namespaced() && !matches!(info.verb, Verb::List | Verb::Watch) {
         return Err(no_such_resource());
     }
-    let form = Form::negotiate(&context.accept)?.with_include(context.params.get("includeObject"))?;
+    let form = form_of(&context, &resource)?.with_include(context.params.get("includeObject"))?;
     let subresource = find_subresource(&resource, &info.subresource)?;
     let deprecated = resource.deprecated;
     let call = Call { engine: engine.clone(), resource, stored, cache, context, form, warnings: Vec::new() };
@@ -148,10 +148,28 @@ pub(crate) async fn dispatch(engine: &Arc<Engine>, context: RequestContext) -> R
         Some(subresource) => dispatch_subresource(call, subresource).await,
         None => dispatch_verb(call).await,
     };
-    match deprecated {
-        Some(warning) => Ok(with_warning(answer, warning)),
-        None => answer,
-    }
+    let answer = match deprecated {
+        Some(warning) => with_warning(answer, warning),
+        None => answer?,
+    };
+    output::finish(form.media, answer)
+}
+
+/// The form in which a request for the resource wants its answer.
+pub(crate) fn form_of(context: &RequestContext, resource: &Resource) -> Result<Form, Status> {
+    let kind = &resource.kind;
+    let built_in = api::schema::builtin().lookup(&resource.schema).is_some();
+    let offer = Offer {
+        routed: built_in,
+        protobuf: built_in
+            && context.accept != "application/json"
+            && api::protobuf::Kind::of(&kind.api_version(), &kind.kind).is_some(),
+        streams: matches!(context.info.verb, Verb::List | Verb::Watch),
+        watch: context.info.verb == Verb::Watch,
+        views: true,
+    };
+    let form = Form::negotiate(&context.accept, offer)?;
+    Ok(form.prettified(context.params.get("pretty"), &context.user_agent))
 }
 
 /// Refusals carry the warning as well.

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use api::{Object, Revision, Status};
+use api::{Object, Revision, Status, protobuf};
 use bytes::Bytes;
 use cache::Table;
 use serde_json::json;
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::options::ListOptions;
 use super::selection::Selection;
 use super::{Answer, AnswerBody, Call, commit};
-use crate::output::{self, Form, Rows};
+use crate::output::{self, Media, Rows, View};
 use crate::watchcache::event::Seen;
 use crate::watchcache::{Event, Look, Registration, frame};
 
@@ -33,17 +33,20 @@ pub(super) async fn watch(call: Call) -> Result<Answer, Status> {
         return Err(no_bookmarks());
     }
     let begun = begin(&call, &options, &selection).await?;
-    let rows = match &call.form {
-        Form::Table(include) => Some(Rows::new(&call, *include)),
-        Form::Json | Form::Partial | Form::Yaml => None,
+    let rows = match call.form.view {
+        View::Table(include) => Some(Rows::new(&call, include)),
+        View::Object | View::Partial { .. } => None,
     };
+    let protobuf = Encoder::of(&call)?;
+    let content_type = if protobuf.is_some() { protobuf::WATCH_CONTENT_TYPE } else { "application/json" };
     let now = output::monotonic();
     let timeout = options
         .timeout_secs
         .filter(|secs| *secs > 0)
         .unwrap_or_else(|| TIMEOUT_MIN_SECS + call.engine.rng().below(TIMEOUT_MIN_SECS));
     let mut frames = Frames {
-        plain: rows.is_none() && matches!(call.form, Form::Json) && call.resource.hooks.from_stored.is_none(),
+        plain: call.form.view == View::Object && call.resource.hooks.from_stored.is_none(),
+        protobuf,
         call,
         rows,
         selection,
@@ -60,12 +63,7 @@ pub(super) async fn watch(call: Call) -> Result<Answer, Status> {
     frames.take(begun, &options);
     let stream =
         futures::stream::unfold(frames, |mut frames| async move { frames.next().await.map(|frame| (frame, frames)) });
-    Ok(Answer {
-        code: 200,
-        content_type: "application/json",
-        body: AnswerBody::Stream(Box::pin(stream)),
-        warnings: Vec::new(),
-    })
+    Ok(Answer { code: 200, content_type, body: AnswerBody::Stream(Box::pin(stream)), warnings: Vec::new() })
 }
 
 /// How a watch begins.
@@ -114,6 +112,7 @@ struct Frames {
     call: Call,
     /// Events can be sent as they are encoded for everybody.
     plain: bool,
+    protobuf: Option<Encoder>,
     rows: Option<Rows>,
     selection: Selection,
     place: Option<Registration>,
@@ -183,7 +182,11 @@ impl Frames {
         for _ in 0..BATCH_MAX {
             let Some(event) = self.events.pop_front() else { break };
             if let Some(seen) = event.seen(|object| self.selection.matches(object)) {
-                let frame = if self.plain { event.line(seen) } else { self.object_frame(seen, &event.json(seen)) };
+                let frame = match (self.plain, &self.protobuf) {
+                    (true, None) => event.line(seen),
+                    (true, Some(encoder)) => event.protobuf(seen, |json| encoder.frame(seen.as_str(), json)),
+                    (false, _) => self.object_frame(seen, &event.json(seen)),
+                };
                 self.queue.push_back(frame);
             }
         }
@@ -211,12 +214,12 @@ impl Frames {
 
     fn object_frame(&mut self, seen: Seen, json: &Bytes) -> Bytes {
         let json = commit::outward(&self.call, json.clone()).unwrap_or_default();
-        let shown = match (&mut self.rows, &self.call.form) {
+        let shown = match (&mut self.rows, self.call.form.view) {
             (Some(rows), _) => rows.table_of(&json),
-            (None, Form::Partial) => output::partial(&json),
+            (None, View::Partial { .. }) => output::partial(&json, self.call.form.meta_version),
             (None, _) => json,
         };
-        frame(seen.as_str(), &shown)
+        self.frame(seen.as_str(), &shown)
     }
 
     fn bookmark(&mut self, revision: Revision, initial_end: bool) -> Bytes {
@@ -228,19 +231,58 @@ impl Frames {
         if initial_end {
             object["metadata"]["annotations"] = json!({ "k8s.io/initial-events-end": "true" });
         }
-        if matches!(self.call.form, Form::Partial) {
+        if matches!(self.call.form.view, View::Partial { .. }) {
             object["kind"] = "PartialObjectMetadata".into();
-            object["apiVersion"] = "meta.k8s.io/v1".into();
+            object["apiVersion"] = self.call.form.meta_version.into();
         }
         if let Some(rows) = &mut self.rows {
             return frame("BOOKMARK", &rows.bookmark_table(&object));
         }
-        frame("BOOKMARK", object.to_string().as_bytes())
+        self.frame("BOOKMARK", object.to_string().as_bytes())
+    }
+
+    fn frame(&self, kind: &str, json: &[u8]) -> Bytes {
+        match &self.protobuf {
+            Some(encoder) => encoder.frame(kind, json),
+            None => frame(kind, json),
+        }
     }
 
     fn end_expired(&mut self, why: &str) {
-        self.queue.push_back(frame("ERROR", &Status::expired(why).to_json()));
+        self.queue.push_back(self.frame("ERROR", &Status::expired(why).to_json()));
         self.ended = true;
         self.place = None;
+    }
+}
+
+/// Makes the frames of a watch in protobuf.
+struct Encoder {
+    kind: protobuf::Kind,
+    status: protobuf::Kind,
+}
+
+impl Encoder {
+    fn of(call: &Call) -> Result<Option<Self>, Status> {
+        if call.form.media != Media::Protobuf {
+            return Ok(None);
+        }
+        let kind = &call.resource.kind;
+        let known = match call.form.view {
+            View::Object => protobuf::Kind::of(&kind.api_version(), &kind.kind),
+            View::Partial { .. } | View::Table(_) => {
+                protobuf::Kind::of(call.form.meta_version, "PartialObjectMetadata")
+            }
+        };
+        match (known, protobuf::Kind::of("v1", "Status")) {
+            (Some(kind), Some(status)) => Ok(Some(Self { kind, status })),
+            _ => Err(Status::internal(format!("{} has no protobuf", kind.kind))),
+        }
+    }
+
+    /// A frame around an object's JSON, or around a Status in an ERROR.
+    fn frame(&self, event: &str, json: &[u8]) -> Bytes {
+        let kind = if event == "ERROR" { &self.status } else { &self.kind };
+        let object = kind.encode(json).inspect_err(|error| tracing::error!(%error, "cannot encode a watched object"));
+        protobuf::frame(event, &object.unwrap_or_default())
     }
 }

@@ -30,15 +30,13 @@ pub struct Event {
     pub revision: Revision,
     pub before: Option<Object>,
     pub after: Option<Object>,
-    added: OnceLock<Bytes>,
-    modified: OnceLock<Bytes>,
-    deleted: OnceLock<Bytes>,
+    lines: [OnceLock<Bytes>; 3],
+    protobufs: [OnceLock<Bytes>; 3],
 }
 
 impl Event {
     pub fn new(revision: Revision, before: Option<Object>, after: Option<Object>) -> Self {
-        let (added, modified, deleted) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Self { revision, before, after, added, modified, deleted }
+        Self { revision, before, after, lines: Default::default(), protobufs: Default::default() }
     }
 
     /// What a watcher with this filter sees of the change; an object that stops matching is seen as deleted.
@@ -64,12 +62,12 @@ impl Event {
 
     /// The line that watchers of plain JSON are sent.
     pub fn line(&self, seen: Seen) -> Bytes {
-        let slot = match seen {
-            Seen::Added => &self.added,
-            Seen::Modified => &self.modified,
-            Seen::Deleted => &self.deleted,
-        };
-        slot.get_or_init(|| frame(seen.as_str(), &self.json(seen))).clone()
+        self.lines[seen as usize].get_or_init(|| frame(seen.as_str(), &self.json(seen))).clone()
+    }
+
+    /// The frame that watchers of plain protobuf are sent; all give the same `encode`.
+    pub fn protobuf(&self, seen: Seen, encode: impl FnOnce(&[u8]) -> Bytes) -> Bytes {
+        self.protobufs[seen as usize].get_or_init(|| encode(&self.json(seen))).clone()
     }
 
     /// Whether the field has the value before or after the change.
