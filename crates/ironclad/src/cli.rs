@@ -167,12 +167,13 @@ struct OneNode {
 
 #[derive(Debug, Subcommand)]
 enum ImageVerb {
-    /// Load the images of a docker archive or OCI layout tar into every node.
+    /// Load the images of docker archives or OCI layout tars into every node.
     Load {
         #[command(flatten)]
         which: Which,
-        /// The file; `-` reads standard input.
-        file: PathBuf,
+        /// The files; `-` reads standard input.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
     },
     /// List images.
     #[command(alias = "ls")]
@@ -257,7 +258,7 @@ fn run_node(layout: &Layout, verb: NodeVerb) -> launcher::Result<()> {
 
 fn run_image(layout: &Layout, verb: ImageVerb) -> launcher::Result<()> {
     match verb {
-        ImageVerb::Load { which, file } => image::load(layout, &which.profile, &file),
+        ImageVerb::Load { which, files } => files.iter().try_for_each(|file| image::load(layout, &which.profile, file)),
         ImageVerb::List(which) => image::list(layout, &which.profile),
         ImageVerb::Rm { which, image } => image::remove(layout, &which.profile, &image),
         ImageVerb::Pull { which, image } => image::pull(layout, &which.profile, &image),

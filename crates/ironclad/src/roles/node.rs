@@ -24,8 +24,8 @@ const SERVICE_CIDR: &str = "10.96.0.0/12";
 /// The range of all pods; nodes get a /24 of it each.
 pub const POD_CIDR: &str = "10.244.0.0/16";
 const KUBELET_PORT: u16 = 10250;
-const DNS_PORT: u16 = 53;
-const DNS_VIP: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
+pub const DNS_PORT: u16 = 53;
+pub const DNS_VIP: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
 /// Sockets and namespaces of the runtime; a tmpfs of the node.
 const RUN_DIR: &str = "/run/ironclad/runtime";
 

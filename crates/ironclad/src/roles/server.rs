@@ -12,6 +12,7 @@ use client::{Client, Env, Hub, Recorder};
 use launcher::credentials::{API_PORT, NodeConfig, PKI_DIR, SERVICE_ACCOUNT_GROUPS, api_addresses};
 use launcher::driver::fds;
 use pki::{Authority, Identity, TokenKey};
+use serde_json::json;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -72,6 +73,8 @@ async fn api_server(
     }
     let engine = Engine::start(store, env.clock.clone(), env.rng.clone(), engine_config).await;
     let engine = engine.map_err(|status| failed("cannot start the API server", &status.message))?;
+    let made = engine.ensure(vec![dns_service()]).await;
+    made.map_err(|status| failed("cannot make the service of cluster DNS", &status.message))?;
     let token_key = TokenKey::load_or_create(pki).map_err(|error| failed("cannot read the token key", &error))?;
     let mut front = ServerConfig::new(authority.certificate().clone(), Arc::new(token_key));
     let to_kubelets = pki::Request::client("kube-apiserver-kubelet-client", &["system:masters"]);
@@ -79,6 +82,20 @@ async fn api_server(
     front.kubelet_client = Some(to_kubelets.map_err(|error| failed("cannot issue a certificate", &error))?);
     let server = Server::start(engine, front).await;
     server.map_err(|status| failed("cannot start the API server", &status.message))
+}
+
+/// Shows where cluster DNS is, keeps its address from being given to another, and lets the address be found by name. It
+/// selects no pods: every node answers on that address itself.
+fn dns_service() -> serde_json::Value {
+    let port = |name, protocol| json!({"name": name, "port": node::DNS_PORT, "protocol": protocol});
+    json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {
+            "name": "kube-dns", "namespace": "kube-system",
+            "labels": {"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"},
+        },
+        "spec": {"clusterIP": node::DNS_VIP, "ports": [port("dns", "UDP"), port("dns-tcp", "TCP")]},
+    })
 }
 
 /// On the host's loopback (a socket that the fabric made there) and on the node's own address.

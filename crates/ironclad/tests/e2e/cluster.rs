@@ -138,10 +138,8 @@ impl Cluster {
 
     /// Loads the test images into every node.
     pub fn load_images(&self) {
-        for kind in ["nginx", "busybox"] {
-            let path = image(kind, "");
-            self.ironclad(&["image", "load", path.to_str().expect("a plain path")]);
-        }
+        let archives = ["nginx", "busybox"].map(|kind| image(kind, "").display().to_string());
+        self.ironclad(&["image", "load", &archives[0], &archives[1]]);
     }
 
     /// The pid of a node's init, as `ironclad status` tells it.
