@@ -5,7 +5,7 @@ use cache::index::BY_CONTROLLER;
 use cache::{Action, PlanError, Precondition, Snapshot, Step};
 use serde_json::{Value, json};
 
-use crate::labels::selects;
+use crate::labels::selector_of;
 use crate::tree::{Tree, set, tree_of};
 
 /// The reference by which `owner` controls what it makes.
@@ -36,9 +36,10 @@ pub(crate) fn claim(
     selector: &Value,
     counts: impl Fn(&Object) -> bool,
 ) -> Result<Claim, PlanError> {
+    let selector = selector_of(selector);
     let mut claim = Claim { objects: Vec::new(), steps: Vec::new() };
     for object in snapshot.by_index(resource, BY_CONTROLLER.name, owner.uid()).filter(|object| counts(object)) {
-        if selects(selector, object) || owner.is_deleting() {
+        if selector.matches_object(object) || owner.is_deleting() {
             claim.objects.push(object.clone());
         } else {
             claim.steps.push(release(resource, owner, object)?.into());
@@ -48,7 +49,7 @@ pub(crate) fn claim(
         return Ok(claim);
     }
     for object in orphans(snapshot, resource, owner.namespace()).filter(|object| counts(object)) {
-        if !object.is_deleting() && selects(selector, object) {
+        if !object.is_deleting() && selector.matches_object(object) {
             claim.steps.push(adopt(resource, owner, object)?.into());
             claim.objects.push(object.clone());
         }
@@ -73,7 +74,7 @@ pub(crate) fn owner_keys(snapshot: &Snapshot, owners: &Gvr, kind: &str, object: 
         let is_ours = &*controller.kind == kind;
         return is_ours.then(|| Key::new(object.namespace(), &controller.name)).into_iter().collect();
     }
-    let wants = |owner: &&Object| owner.tree().is_ok_and(|tree| selects(tree.at("spec.selector"), object));
+    let wants = |owner: &&Object| owner.tree().is_ok_and(|tree| selector_of(tree.at("spec.selector")).matches_object(object));
     snapshot.list(owners, Some(object.namespace())).filter(wants).map(Object::key).collect()
 }
 

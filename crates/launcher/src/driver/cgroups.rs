@@ -4,11 +4,13 @@
 //! host, be it alone or (hybrid) without controllers beside version 1. Limits live in whichever hierarchy has the
 //! controller. A node sees its own group as the root of each hierarchy, so two nodes' /kubepods never meet.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
+use linux::cgroup::Layout;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 const GROUP: &str = "ironclad";
@@ -25,29 +27,13 @@ pub struct Hierarchy {
 
 /// Reads the hierarchies from the text of /proc/self/mountinfo.
 pub fn parse(mountinfo: &str) -> Vec<Hierarchy> {
-    let mut found: Vec<Hierarchy> = Vec::new();
-    for line in mountinfo.lines() {
-        let Some((head, tail)) = line.split_once(" - ") else { continue };
-        let (Some(mount), mut tail) = (head.split(' ').nth(4), tail.split(' ')) else { continue };
-        let (kind, options) = (tail.next().unwrap_or_default(), tail.nth(1).unwrap_or_default());
-        let v1 = match kind {
-            "cgroup2" => None,
-            "cgroup" => Some(
-                options
-                    .split(',')
-                    .filter(|o| !matches!(*o, "rw" | "ro" | "xattr" | "clone_children" | "noprefix"))
-                    .filter(|o| !o.starts_with("release_agent="))
-                    .collect::<Vec<_>>()
-                    .join(","),
-            ),
-            _ => continue,
-        };
-        // The same hierarchy mounted twice counts once.
-        if found.iter().all(|hierarchy| hierarchy.v1 != v1) {
-            found.push(Hierarchy { mount: PathBuf::from(mount), v1 });
-        }
+    let layout = Layout::parse(mountinfo);
+    let mut v1 = BTreeMap::<PathBuf, Vec<String>>::new();
+    for (controller, mount) in layout.v1 {
+        v1.entry(mount).or_default().push(controller);
     }
-    found
+    let v1 = v1.into_iter().map(|(mount, controllers)| Hierarchy { mount, v1: Some(controllers.join(",")) });
+    v1.chain(layout.v2.map(|mount| Hierarchy { mount, v1: None })).collect()
 }
 
 /// The hierarchies of this machine.
