@@ -19,6 +19,8 @@ pub enum Verb {
     Patch,
     Delete,
     DeleteCollection,
+    /// `OPTIONS`, which only what lies behind a proxy answers. RBAC has no word for it, so it takes the right to `*`.
+    Options,
 }
 
 impl Verb {
@@ -32,6 +34,7 @@ impl Verb {
             Self::Patch => "patch",
             Self::Delete => "delete",
             Self::DeleteCollection => "deletecollection",
+            Self::Options => "",
         }
     }
 }
@@ -118,6 +121,7 @@ fn verb(method: &Method, is_collection: bool, is_watch: bool) -> Option<Verb> {
         Method::PATCH => Verb::Patch,
         Method::DELETE if is_collection => Verb::DeleteCollection,
         Method::DELETE => Verb::Delete,
+        Method::OPTIONS if !is_collection => Verb::Options,
         _ => return None,
     })
 }
@@ -168,7 +172,8 @@ mod tests {
         check(get, "/api/v1/namespaces/n/pods/p?watch=1", &expect!["get g= v=v1 r=pods ns=n n=p s= t="]);
         check(&Method::DELETE, "/api/v1/namespaces/n/pods", &expect!["deletecollection g= v=v1 r=pods ns=n n= s= t="]);
         check(&Method::DELETE, "/api/v1/nodes/x", &expect!["delete g= v=v1 r=nodes ns= n=x s= t="]);
-        check(&Method::OPTIONS, "/api/v1/nodes/x", &expect!["method not allowed"]);
+        check(&Method::OPTIONS, "/api/v1/nodes", &expect!["method not allowed"]);
+        check(&Method::TRACE, "/api/v1/nodes/x", &expect!["method not allowed"]);
     }
 
     #[test]

@@ -133,3 +133,57 @@ async fn a_stream_needs_an_upgrade_and_the_right_to_create() {
     );
     cluster.stop().await;
 }
+
+#[tokio::test]
+async fn a_node_is_proxied_to_its_kubelet() {
+    let cluster = cluster().await;
+    let root = [("authorization", "Bearer secret")];
+    let found = cluster.get(None, "/api/v1/nodes/n1/proxy/stats/summary?only=cpu", &root).await;
+    assert_eq!(found, "200 kube-apiserver-kubelet-client asks /stats/summary?only=cpu");
+    let found = cluster.get(None, "/api/v1/nodes/n1:1234/proxy/", &root).await;
+    assert_eq!(found, "400 address not allowed");
+    let found = cluster.get(None, "/api/v1/nodes/none/proxy/", &root).await;
+    assert_eq!(found, "404 nodes \"none\" not found");
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_proxied_to_is_told_as_upstream_tells_it() {
+    let cluster = cluster().await;
+    let service = json!({"metadata": {"name": "s"}, "spec": {"ports": [{"name": "web", "port": 80}]}});
+    cluster.must("POST", "/api/v1/namespaces/default/services", service).await;
+    let status = json!({"metadata": {"name": "p"}, "status": {"podIPs": [{"ip": "10.0.0.9"}]}});
+    cluster.must("PUT", "/api/v1/namespaces/default/pods/p/status", status).await;
+    let cases = [
+        ("pods/a:b:c/proxy/", "400 invalid pod request \"a:b:c\""),
+        ("pods/http:/proxy/", "404 pods \"http\" not found"),
+        ("pods/none/proxy/", "404 pods \"none\" not found"),
+        ("pods/p:web/proxy/", "503 error trying to reach service: dial tcp: lookup tcp/web: unknown port"),
+        ("pods/p:70000/proxy/", "503 error trying to reach service: dial tcp: address 70000: invalid port"),
+        ("services/ftp:s:80/proxy/", "400 invalid service request \"ftp:s:80\""),
+        ("services/none:80/proxy/", "404 services \"none\" not found"),
+        ("services/s:81/proxy/", "503 no service port 81 found for service \"s\""),
+        ("services/s/proxy/", "404 endpoints \"s\" not found"),
+        ("pods/p/proxy/?dryRun=All", "400 dryRun is not supported"),
+    ];
+    let ask = async |path: &str| {
+        let path = format!("/api/v1/namespaces/default/{path}");
+        cluster.get(None, &path, &[("authorization", "Bearer secret")]).await
+    };
+    for (path, expected) in cases {
+        assert_eq!(ask(path).await, expected, "{path}");
+    }
+    let endpoints = |address: serde_json::Value| {
+        let subset = json!({"addresses": [address], "ports": [{"name": "web", "port": 8080}]});
+        json!({"metadata": {"name": "s"}, "subsets": [subset]})
+    };
+    // Nobody's address, and another pod's: not ours to reach.
+    cluster.must("POST", "/api/v1/namespaces/default/endpoints", endpoints(json!({"ip": "10.0.0.9"}))).await;
+    assert_eq!(ask("services/s:80/proxy/").await, "503 no endpoints available for service \"s:80\"");
+    let other = json!({"ip": "10.0.0.1", "targetRef": {"kind": "Pod", "namespace": "default", "name": "p"}});
+    cluster.must("PUT", "/api/v1/namespaces/default/endpoints/s", endpoints(other)).await;
+    assert_eq!(ask("services/https:s:web/proxy/").await, "503 no endpoints available for service \"https:s:web\"");
+    cluster.must("PUT", "/api/v1/namespaces/default/endpoints/s", json!({"metadata": {"name": "s"}})).await;
+    assert_eq!(ask("services/s:80/proxy/").await, "503 no endpoints available for service \"s\"");
+    cluster.stop().await;
+}

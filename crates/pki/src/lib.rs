@@ -15,6 +15,7 @@ mod key;
 mod serve;
 mod subject;
 mod token;
+mod trusting;
 
 pub use authority::Authority;
 pub use certificate::{Issued, Request, Usage};
@@ -25,3 +26,4 @@ pub use key::Key;
 pub use serve::{client_config, server_config};
 pub use subject::{Subject, subject_of};
 pub use token::{Bound, Claims, Reference, TokenError, TokenKey};
+pub use trusting::trusting_client_config;

@@ -1,6 +1,7 @@
 //! The queries of connect subresources: what clients may ask, as the kubelet wants to be asked.
 
 use api::Status;
+use api::validation::Path;
 use serde_json::Value;
 
 use crate::filters::Authorized;
@@ -18,14 +19,11 @@ pub fn path(request: &Authorized, pod: &Value) -> Result<String, Status> {
     let container = container(pod, &info.name, params.get("container"))?;
     let place = format!("{place}/{}", escape(&container));
     match info.subresource.as_str() {
-        "log" => Ok(join(&format!("/containerLogs/{place}"), &log_query(params)?)),
-        "attach" => Ok(join(&format!("/attach/{place}"), &stream_query(params, false)?)),
+        "log" => Ok(join(&format!("/containerLogs/{place}"), &log_query(params, &info.name)?)),
+        "attach" => Ok(join(&format!("/attach/{place}"), &stream_query(params))),
         _ => {
             let mut query: Vec<(&str, &str)> = params.all("command").map(|word| ("command", word)).collect();
-            if query.is_empty() {
-                return Err(Status::bad_request("you must specify at least one command for the container"));
-            }
-            query.extend(stream_query(params, true)?);
+            query.extend(stream_query(params));
             Ok(join(&format!("/exec/{place}"), &query))
         }
     }
@@ -59,71 +57,56 @@ fn container(pod: &Value, pod_name: &str, wanted: Option<&str>) -> Result<String
     Err(Status::bad_request(message))
 }
 
-/// Exec writes to stdout unless told otherwise is not upstream's way: a client names the streams that it wants.
-fn stream_query(params: &Params, is_exec: bool) -> Result<Vec<(&'static str, &'static str)>, Status> {
-    let tty = params.flag("tty");
-    let streams = [("stdin", "input"), ("stdout", "output"), ("stderr", "error")];
-    let mut query: Vec<(&'static str, &'static str)> =
-        streams.iter().filter(|(name, _)| params.flag(name)).map(|(_, kubelet)| (*kubelet, "1")).collect();
-    if query.is_empty() {
-        let what = if is_exec { "exec" } else { "attach" };
-        return Err(Status::bad_request(format!("{what} needs at least one of stdin, stdout or stderr")));
-    }
-    if tty && params.flag("stderr") && !is_exec {
-        query.retain(|(name, _)| *name != "error");
-    }
-    if tty {
-        query.push(("tty", "1"));
-    }
-    Ok(query)
+/// The streams that are wanted, by the kubelet's names for them.
+fn stream_query(params: &Params) -> Vec<(&'static str, &'static str)> {
+    let streams = [("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty")];
+    streams.iter().filter(|(name, _)| params.flag(name)).map(|(_, kubelet)| (*kubelet, "1")).collect()
 }
 
 /// What a log may be narrowed by. Values are checked here, so that a typing error is not silence.
-fn log_query(params: &Params) -> Result<Vec<(&'static str, &str)>, Status> {
+fn log_query<'a>(params: &'a Params, pod: &str) -> Result<Vec<(&'static str, &'a str)>, Status> {
     let mut query: Vec<(&'static str, &str)> = Vec::new();
     for flag in ["follow", "previous", "timestamps"] {
         if params.flag(flag) {
             query.push((flag, "true"));
         }
     }
-    for (name, least) in [("sinceSeconds", 1), ("tailLines", 0), ("limitBytes", 1)] {
+    let mut causes = Vec::new();
+    let numbers = [
+        ("tailLines", 0, "must be greater than or equal to 0"),
+        ("limitBytes", 1, POSITIVE),
+        ("sinceSeconds", 1, POSITIVE),
+    ];
+    for (name, least, why) in numbers {
         let Some(text) = params.get(name) else { continue };
-        let number: i64 = text.parse().map_err(|_| invalid(name, text, "must be a number"))?;
+        let number: i64 = text
+            .parse()
+            .map_err(|_| Status::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax")))?;
         if number < least {
-            return Err(invalid(name, text, &format!("must be greater than or equal to {least}")));
+            causes.push(Path::new(name).invalid(number, why));
         }
         query.push((name, text));
     }
     if let Some(text) = params.get("sinceTime") {
-        text.parse::<jiff::Timestamp>().map_err(|_| invalid("sinceTime", text, "must be a time as in RFC 3339"))?;
+        let why = || {
+            Status::bad_request(format!(
+                "parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse {text:?} as \"2006\""
+            ))
+        };
+        text.parse::<jiff::Timestamp>().map_err(|_| why())?;
         if params.get("sinceSeconds").is_some() {
-            return Err(Status::bad_request("at most one of `sinceTime` or `sinceSeconds` may be specified"));
+            causes.push(Path::default().forbidden("at most one of `sinceTime` or `sinceSeconds` may be specified"));
         }
         query.push(("sinceTime", text));
     }
-    if let Some(text) = params.get("stream") {
-        if !matches!(text, "All" | "Stdout" | "Stderr") {
-            return Err(invalid("stream", text, "supported values: \"All\", \"Stderr\", \"Stdout\""));
-        }
-        query.push(("stream", text));
+    // Behind the gate PodLogsQuerySplitStreams, which is off.
+    if params.get("stream").is_some() {
+        causes.push(Path::new("stream").forbidden("may not be specified"));
     }
-    Ok(query)
+    if causes.is_empty() { Ok(query) } else { Err(Status::invalid("", "PodLogOptions", pod, causes)) }
 }
 
-fn invalid(field: &str, value: &str, why: &str) -> Status {
-    let message = format!("PodLogOptions \"\" is invalid: {field}: Invalid value: {value:?}: {why}");
-    Status::failure(422, "Invalid", message)
-}
-
-/// A path with the request's own query.
-pub fn with_query(path: &str, request: &Authorized) -> String {
-    let segments: Vec<String> = path.split('/').map(escape).collect();
-    let path = segments.join("/");
-    match request.parts.uri.query() {
-        Some(query) => format!("{path}?{query}"),
-        None => path,
-    }
-}
+const POSITIVE: &str = "must be greater than 0";
 
 fn join(path: &str, query: &[(&str, &str)]) -> String {
     let pairs: Vec<String> = query.iter().map(|(name, value)| format!("{name}={}", escape(value))).collect();
@@ -131,10 +114,20 @@ fn join(path: &str, query: &[(&str, &str)]) -> String {
 }
 
 fn escape(text: &str) -> String {
+    escape_but(text, b"")
+}
+
+/// A path, escaped as Go does: what may stand in one stays, slashes too.
+pub fn escape_path(path: &str) -> String {
+    escape_but(path, b"$&+,/:;=@")
+}
+
+fn escape_but(text: &str, plain: &[u8]) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            byte if plain.contains(&byte) => out.push(char::from(byte)),
             _ => out.push_str(&format!("%{byte:02X}")),
         }
     }
@@ -193,12 +186,11 @@ mod tests {
         check(&["a"], "log?container=x", &expect!["container x is not valid for pod p"]);
         check(
             &["a"],
-            "log?tailLines=-1",
+            "log?tailLines=-1&sinceSeconds=0&stream=Stdout",
             &expect![[
-                r#"PodLogOptions "" is invalid: tailLines: Invalid value: "-1": must be greater than or equal to 0"#
+                r#"PodLogOptions "p" is invalid: [tailLines: Invalid value: -1: must be greater than or equal to 0, sinceSeconds: Invalid value: 0: must be greater than 0, stream: Forbidden: may not be specified]"#
             ]],
         );
-        check(&["a"], "exec?stdout=true", &expect!["you must specify at least one command for the container"]);
-        check(&["a"], "exec?command=sh", &expect!["exec needs at least one of stdin, stdout or stderr"]);
+        check(&["a"], "log?limitBytes=x", &expect![[r#"strconv.ParseInt: parsing "x": invalid syntax"#]]);
     }
 }

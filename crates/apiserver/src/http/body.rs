@@ -41,6 +41,14 @@ impl Payload {
             Err(error) => Err(Status::bad_request(format!("cannot read the body of the request: {error}"))),
         }
     }
+
+    /// To be passed on as it comes in.
+    pub fn into_body(self) -> Body {
+        match self {
+            Self::Whole(bytes) => whole(bytes),
+            Self::Wire(wire) => wire.map_err(BoxError::from).boxed(),
+        }
+    }
 }
 
 fn too_large() -> Status {

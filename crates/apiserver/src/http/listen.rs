@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::TcpListener as StdListener;
+use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +34,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The pause after accept failed for want of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Who is at the other end of a request's connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
 
 impl Server {
     /// Serves bound sockets until `shutdown`, then ends watches, lets requests in flight finish, and returns.
@@ -86,9 +90,9 @@ impl Door {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     let connection =
-                        serve(self.server.clone(), self.tls.clone(), stream, self.shutdown.clone(), permit);
+                        serve(self.server.clone(), self.tls.clone(), (stream, peer), self.shutdown.clone(), permit);
                     self.connections.spawn(connection);
                 }
                 Err(error) => {
@@ -103,7 +107,7 @@ impl Door {
 async fn serve(
     server: Arc<Server>,
     tls: TlsAcceptor,
-    stream: TcpStream,
+    (stream, peer): (TcpStream, SocketAddr),
     shutdown: CancellationToken,
     _permit: OwnedSemaphorePermit,
 ) {
@@ -118,7 +122,8 @@ async fn serve(
     let chain = stream.get_ref().1.peer_certificates();
     let user: Option<Arc<User>> = chain.and_then(<[_]>::first).and_then(|der| user_of_certificate(der)).map(Arc::new);
     let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        parts.extensions.insert(Peer(peer));
         let credentials = Credentials::Connection(user.clone());
         let answered = filters::answer(server.clone(), Incoming { parts, payload: Payload::Wire(body), credentials });
         async move { Ok::<_, Infallible>(answered.await) }

@@ -306,7 +306,9 @@ mod tests {
             lines(Offer { watch: true, ..LIST }, &["application/yaml"]),
             lines(custom, &["text/html", protobuf, "application/vnd.kubernetes.protobuf,application/json"]),
         ];
-        check(&table.concat(), &expect![[r#"
+        check(
+            &table.concat(),
+            &expect![[r#"
             text/html -> 406 "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, application/vnd.kubernetes.protobuf, application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
             application/* -> 406 "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, application/vnd.kubernetes.protobuf, application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
             application/cbor -> 406 "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, application/vnd.kubernetes.protobuf, application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
@@ -317,6 +319,7 @@ mod tests {
             text/html -> 406 "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"
             application/vnd.kubernetes.protobuf -> 406 "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"
             application/vnd.kubernetes.protobuf,application/json -> Json { pretty: false } Object meta.k8s.io/v1
-        "#]]);
+        "#]],
+        );
     }
 }

@@ -189,6 +189,7 @@ async fn dispatch_verb(call: Call) -> Result<Answer, Status> {
         Verb::Patch => patch::patch(call).await,
         Verb::Delete => delete::delete(call).await,
         Verb::DeleteCollection => delete::delete_collection(call).await,
+        Verb::Options => Err(Status::method_not_allowed(call.about())),
     }
 }
 

@@ -131,7 +131,9 @@ pub fn shape<'a>(resource: &'a Resource, subresource: &Subresource) -> Shape<'a>
     const STREAM: &[&str] = &["create", "get"];
     const PROXY: &[&str] = &["create", "delete", "get", "patch", "update"];
     match subresource {
-        Subresource::Status | Subresource::EphemeralContainers | Subresource::Resize => own(&["get", "patch", "update"]),
+        Subresource::Status | Subresource::EphemeralContainers | Subresource::Resize => {
+            own(&["get", "patch", "update"])
+        }
         Subresource::Finalize => own(&["update"]),
         Subresource::Scale { .. } => {
             Shape { group: "autoscaling", version: "v1", kind: "Scale", verbs: &["get", "patch", "update"] }

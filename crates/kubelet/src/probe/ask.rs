@@ -96,10 +96,10 @@ async fn ask_http(target: &Target, timeout: Duration) -> Outcome {
 }
 
 async fn ask_tcp(host: &str, port: u16, timeout: Duration) -> Outcome {
-    let to = http::authority(host, port);
+    let to = stdx::authority(host, port);
     match tokio::time::timeout(timeout, tokio::net::TcpStream::connect(&to)).await {
         Err(_) => Outcome::Failure(format!("dial tcp {to}: i/o timeout")),
-        Ok(Err(error)) => Outcome::Failure(http::dial_error(&to, &error)),
+        Ok(Err(error)) => Outcome::Failure(stdx::dial_error(&to, &error)),
         Ok(Ok(_)) => Outcome::Success,
     }
 }

@@ -4,9 +4,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
+use stdx::{authority, dial_error};
 use tokio::net::TcpStream;
-
-use super::http::{authority, dial_error};
 
 const ANSWER_LEN_MAX: usize = 64 << 10;
 const SERVING: i32 = 1;

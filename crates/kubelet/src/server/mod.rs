@@ -121,6 +121,11 @@ pub(crate) fn text(code: u16, text: &str) -> Answer {
     whole(code, "text/plain; charset=utf-8", Bytes::from(format!("{text}\n")))
 }
 
+/// Without the line end that Go's `http.Error` adds.
+pub(crate) fn plain(code: u16, text: &str) -> Answer {
+    whole(code, "text/plain; charset=utf-8", Bytes::from(text.to_owned()))
+}
+
 pub(crate) fn whole(code: u16, kind: &str, bytes: Bytes) -> Answer {
     let body = Full::new(bytes).map_err(|never| match never {}).boxed();
     let answer = http::Response::builder().status(code).header("content-type", kind).body(body);

@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, StreamBody};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::{Answer, Context, stats, stream, text, whole};
+use super::{Answer, Context, plain, stats, stream, text, whole};
 use crate::logs::parse::Stream;
 use crate::logs::read::{self, Options};
 use crate::observed::{Observed, RunState, Seen, observe};
@@ -23,12 +23,15 @@ pub async fn route(context: &Arc<Context>, request: http::Request<hyper::body::I
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     let query = Query::parse(request.uri().query().unwrap_or_default());
     match path.as_slice() {
-        ["healthz"] | ["healthz", "ping"] => text(200, "ok").map_text("ok"),
+        ["healthz"] | ["healthz", "ping"] => plain(200, "ok"),
         ["pods" | "pods/"] | ["pods", ""] => pods(&context.pods.borrow().clone()),
         ["runningpods"] | ["runningpods", ""] => running_pods(context).await,
         ["stats", "summary"] => stats::summary(context).await,
         ["metrics", "resource"] => stats::resource_metrics(context).await,
         ["containerLogs", namespace, pod, container] => logs(context, (namespace, pod, container), &query).await,
+        ["exec" | "attach", ..] if !["input", "output", "error"].iter().any(|stream| query.flag(stream)) => {
+            plain(400, "you must specify at least 1 of stdin, stdout, stderr")
+        }
         ["exec", namespace, pod, container] | ["exec", namespace, pod, _, container] => {
             let command = query.all("command");
             let id = match running(context, namespace, pod, container).await {
@@ -76,13 +79,13 @@ async fn port_forward(
     query: &Query,
     request: http::Request<hyper::body::Incoming>,
 ) -> Answer {
-    let Some(found) = find(context, namespace, pod) else { return missing_pod(namespace, pod) };
+    let Some(found) = find(context, namespace, pod) else { return plain(404, NO_POD) };
     let observed = match observe(&*context.shared.deps.runtime, found.uid()).await {
         Ok(observed) => observed,
-        Err(error) => return text(500, &error.to_string()),
+        Err(error) => return plain(500, &error.to_string()),
     };
     let Some(sandbox) = observed.ready_sandboxes().next() else {
-        return text(500, &format!("pod not found (\"{pod}_{namespace}\")"));
+        return plain(500, &format!("pod not found (\"{pod}_{namespace}\")"));
     };
     let port = query.all("ports").iter().filter_map(|port| port.parse().ok()).collect();
     let asked = v1::PortForwardRequest { pod_sandbox_id: sandbox.id.clone(), port };
@@ -90,9 +93,7 @@ async fn port_forward(
     stream::join(context, url, request).await
 }
 
-fn missing_pod(namespace: &str, pod: &str) -> Answer {
-    text(404, &format!("pod {pod:?} not found in namespace {namespace:?}"))
-}
+const NO_POD: &str = "pod does not exist";
 
 fn find(context: &Context, namespace: &str, name: &str) -> Option<PodRef> {
     context.pods.borrow().iter().find(|pod| pod.namespace() == namespace && pod.name() == name).cloned()
@@ -100,11 +101,11 @@ fn find(context: &Context, namespace: &str, name: &str) -> Option<PodRef> {
 
 /// The id of a container that runs.
 async fn running(context: &Context, namespace: &str, pod: &str, container: &str) -> Result<String, Answer> {
-    let found = find(context, namespace, pod).ok_or_else(|| missing_pod(namespace, pod))?;
+    let found = find(context, namespace, pod).ok_or_else(|| plain(404, NO_POD))?;
     let observed = observe(&*context.shared.deps.runtime, found.uid()).await;
-    let observed = observed.map_err(|error| text(500, &error.to_string()))?;
+    let observed = observed.map_err(|error| plain(500, &error.to_string()))?;
     let seen = observed.container(container).filter(|seen| seen.is_running());
-    seen.map(|seen| seen.id().to_owned()).ok_or_else(|| text(404, &format!("container not found (\"{container}\")")))
+    seen.map(|seen| seen.id().to_owned()).ok_or_else(|| plain(500, &format!("container not found (\"{container}\")")))
 }
 
 fn pods(pods: &[PodRef]) -> Answer {
@@ -144,18 +145,20 @@ async fn running_pods(context: &Context) -> Answer {
 }
 
 async fn logs(context: &Arc<Context>, (namespace, pod, container): (&str, &str, &str), query: &Query) -> Answer {
-    let Some(found) = find(context, namespace, pod) else { return missing_pod(namespace, pod) };
+    let Some(found) = find(context, namespace, pod) else {
+        return plain(404, &format!("pod {pod:?} does not exist"));
+    };
     let known = found.container(container).is_some() || found.ephemeral_container(container).is_some();
     if !known {
-        return text(404, &format!("container {container:?} not found in pod {pod:?}"));
+        return plain(404, &format!("container {container:?} not found in pod {pod:?}"));
     }
     let observed = match observe(&*context.shared.deps.runtime, found.uid()).await {
         Ok(observed) => observed,
-        Err(error) => return text(500, &error.to_string()),
+        Err(error) => return plain(500, &error.to_string()),
     };
     let seen = match log_of(&observed, container, &found, query.flag("previous")) {
         Ok(seen) => seen.clone(),
-        Err(why) => return text(400, &why),
+        Err(why) => return plain(400, &why),
     };
     let dir = context.shared.config.pod_log_dir(namespace, pod, found.uid());
     let path = dir.join(container).join(format!("{}.log", seen.restart_count()));
@@ -201,15 +204,13 @@ fn log_of<'a>(observed: &'a Observed, name: &str, pod: &PodRef, previous: bool) 
     };
     found.ok_or_else(|| {
         let waiting = pod.status().and_then(|status| waiting_reason(status, name)).unwrap_or_default();
-        match waiting.as_str() {
-            "" | "ContainerCreating" => {
-                format!("container {name:?} in pod {pod_name:?} is waiting to start: ContainerCreating")
-            }
-            "ErrImagePull" | "ImagePullBackOff" => {
-                format!("container {name:?} in pod {pod_name:?} is waiting to start: trying and failing to pull image")
-            }
-            reason => format!("container {name:?} in pod {pod_name:?} is waiting to start: {reason}"),
-        }
+        let why = match waiting.as_str() {
+            "" => "ContainerCreating",
+            "ErrImagePull" => "image can't be pulled",
+            "ImagePullBackOff" => "trying and failing to pull image",
+            reason => reason,
+        };
+        format!("container {name:?} in pod {pod_name:?} is waiting to start: {why}")
     })
 }
 
@@ -280,15 +281,4 @@ fn unescape(text: &str) -> String {
         }
     }
     String::from_utf8_lossy(&out).into_owned()
-}
-
-/// Gives an answer a body without the line end that error texts have.
-trait WithText {
-    fn map_text(self, text: &str) -> Answer;
-}
-
-impl WithText for Answer {
-    fn map_text(self, text: &str) -> Answer {
-        whole(self.status().as_u16(), "text/plain; charset=utf-8", Bytes::from(text.to_owned()))
-    }
 }

@@ -8,14 +8,14 @@ use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::{Answer, Context, text};
+use super::{Answer, Context, plain, text};
 
 /// `url` is the runtime's answer to a streaming call.
 pub async fn join(context: &Arc<Context>, url: cri::Result<String>, request: http::Request<Incoming>) -> Answer {
     let url = match url {
         Ok(url) => url,
-        Err(error) if error.code == cri::Code::NotFound => return text(404, &error.to_string()),
-        Err(error) => return text(500, &error.to_string()),
+        Err(error) if error.code == cri::Code::NotFound => return plain(404, &error.to_string()),
+        Err(error) => return plain(500, &error.to_string()),
     };
     match forward(context, &url, request).await {
         Ok(answer) => answer,

@@ -92,7 +92,7 @@ async fn the_api_server_reads_logs_and_strangers_do_not() {
     let stranger = world.get(Some(Request::client("bob", &["dev"])), logs).await;
     assert!(stranger.starts_with("403 "), "{stranger}");
     assert_eq!(world.get(api_server(), "/containerLogs/d/p/x").await, "404 container \"x\" not found in pod \"p\"");
-    assert_eq!(world.get(api_server(), "/containerLogs/d/q/c").await, "404 pod \"q\" not found in namespace \"d\"");
+    assert_eq!(world.get(api_server(), "/containerLogs/d/q/c").await, "404 pod \"q\" does not exist");
     assert_eq!(
         world.get(api_server(), "/containerLogs/d/p/c?previous=true").await,
         "400 previous terminated container \"c\" in pod \"p\" not found"
