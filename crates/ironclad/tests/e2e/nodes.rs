@@ -32,6 +32,9 @@ fn pods_spread_over_nodes_and_reach_each_other() {
     for (name, _) in &pods {
         let page = cluster.kubectl(&["exec", name, "--", "wget", "-qO-", "http://web/"]);
         assert!(page.contains("Welcome"), "{name}: {page}");
+        // It was there before the agents were.
+        let found = cluster.kubectl(&["exec", name, "--", "nslookup", "kubernetes.default.svc.cluster.local"]);
+        assert!(found.contains("10.96.0.1"), "{name}: {found}");
     }
 }
 
@@ -48,6 +51,19 @@ fn a_node_can_be_cordoned_and_drained() {
     let left = cluster.kubectl(&["get", "pods", "--field-selector", &format!("spec.nodeName={other}"), "-o", "name"]);
     assert_eq!(left, "");
     cluster.kubectl(&["uncordon", &other]);
+    run_a_static_pod(&cluster, &other);
+}
+
+fn run_a_static_pod(cluster: &Cluster, node: &str) {
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: own}\nspec:\n  containers:\n  - {name: c, image: nginx:alpine, \
+               imagePullPolicy: IfNotPresent}\n";
+    let file = "/var/lib/ironclad/manifests/own.yaml";
+    cluster.ironclad(&["ssh", node, "--", "sh", "-c", &format!("printf %s '{pod}' > {file}")]);
+    let mirror = format!("pod/own-{node}");
+    cluster.kubectl(&["wait", "--for=create", &mirror, WAIT]);
+    cluster.kubectl(&["wait", "--for=condition=Ready", &mirror, WAIT]);
+    cluster.ironclad(&["ssh", node, "--", "rm", file]);
+    cluster.kubectl(&["wait", "--for=delete", &mirror, WAIT]);
 }
 
 #[test]

@@ -46,10 +46,7 @@ pub fn run(layout: &Layout, options: &Options) -> Result<()> {
     say(&format!("{} cluster \"{}\"", if is_new { "Making" } else { "Starting" }, options.profile));
     progress.done("Checked this machine");
     let result = bring_up(layout, &dirs, existing, options, &mut progress);
-    if result.is_err() && is_new {
-        // Nothing half-made stays behind a first start that failed.
-        delete::remove(layout, &dirs)?;
-    }
+    let result = result.map_err(|trouble| if is_new { undone(layout, &dirs, trouble) } else { trouble });
     drop(lock);
     let profile = result?;
     say(&format!(
@@ -60,6 +57,17 @@ pub fn run(layout: &Layout, options: &Options) -> Result<()> {
     say("  kubectl get nodes");
     say(&format!("  ironclad status{}", flag(&profile.name)));
     Ok(())
+}
+
+/// Nothing half-made stays behind a first start that failed; where something does, that is told beside the cause.
+fn undone(layout: &Layout, dirs: &ProfileDirs, trouble: Trouble) -> Trouble {
+    match delete::remove(layout, dirs) {
+        Ok(()) => trouble,
+        Err(left) => Trouble::new(
+            format!("{}; what was made could not be removed either: {}", trouble.cause, left.cause),
+            format!("{} Then type `ironclad delete{}`.", trouble.advice, flag(&dirs.name)),
+        ),
+    }
 }
 
 fn bring_up(
