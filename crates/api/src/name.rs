@@ -1,6 +1,7 @@
 //! How things are named: a resource by group, version and plural; a kind; an object by namespace and name.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
 
 /// A name that is usually known when we are compiled, and comes from a request or a CRD otherwise.
@@ -90,11 +91,33 @@ fn api_version(group: &str, version: &str) -> String {
 
 /// An object's place within its resource. `namespace` is empty for cluster-scoped objects.
 ///
-/// Keys order by namespace, then name: the order in which upstream lists.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Keys order as their paths `namespace/name` do, which is how upstream lists: `a-b/x` comes before `a/x`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     pub namespace: Box<str>,
     pub name: Box<str>,
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let (mine, theirs) = (self.namespace.as_bytes(), other.namespace.as_bytes());
+        if mine == theirs {
+            return self.name.cmp(&other.name);
+        }
+        if mine.is_empty() || theirs.is_empty() {
+            return mine.len().cmp(&theirs.len());
+        }
+        let common = mine.len().min(theirs.len());
+        // Where one namespace ends, its slash stands against the other's next letter.
+        let next = |namespace: &[u8]| namespace.get(common).copied().unwrap_or(b'/');
+        mine[..common].cmp(&theirs[..common]).then_with(|| next(mine).cmp(&next(theirs)))
+    }
+}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl Key {
@@ -110,5 +133,19 @@ impl Key {
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.namespace.is_empty() { f.write_str(&self.name) } else { write!(f, "{}/{}", self.namespace, self.name) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_order_as_their_paths_do() {
+        let mut paths = ["a/x", "a-b/x", "a/a", "ab/a", "b/", "a/b", "a-b/a", "a1/z"];
+        let mut keys = paths.map(|path| path.split_once('/').map(|(namespace, name)| Key::new(namespace, name)));
+        paths.sort_unstable();
+        keys.sort();
+        assert_eq!(keys.map(|key| key.unwrap_or_else(|| Key::cluster("")).to_string()), paths);
     }
 }

@@ -227,7 +227,14 @@ impl Status {
 
     /// 422 with all causes for which an object is refused. `kind` is qualified (`Deployment.apps`) in the text only.
     pub fn invalid(group: &str, kind: &str, name: &str, causes: Vec<Cause>) -> Self {
-        let texts: Vec<String> = causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
+        let mut texts: Vec<String> = Vec::with_capacity(causes.len());
+        for cause in &causes {
+            let text = format!("{}: {}", cause.field, cause.message);
+            // What is wrong twice over is said once; the causes keep both.
+            if !texts.contains(&text) {
+                texts.push(text);
+            }
+        }
         let text = if texts.len() == 1 { texts.concat() } else { format!("[{}]", texts.join(", ")) };
         let qualified = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
         let details = Details {
@@ -237,11 +244,22 @@ impl Status {
             causes,
             ..Details::default()
         };
-        Self::failure(422, "Invalid", format!("{qualified} {name:?} is invalid: {text}")).with_details(details)
+        Self::failure(422, "Invalid", format!("{qualified} \"{name}\" is invalid: {text}")).with_details(details)
+    }
+
+    /// A generated name that was taken each time.
+    pub fn name_not_generated(about: About<'_>) -> Self {
+        let message = format!(
+            "{} {:?} already exists, the server was not able to generate a unique name for the object",
+            about.qualified(),
+            about.name
+        );
+        let details = Details { retry_after_seconds: 1, ..about.details() };
+        Self::failure(409, "AlreadyExists", message).with_details(details)
     }
 
     pub fn too_large(why: impl std::fmt::Display) -> Self {
-        Self::failure(413, "RequestEntityTooLarge", format!("Request entity is too large: {why}"))
+        Self::failure(413, "RequestEntityTooLarge", format!("Request entity too large: {why}"))
     }
 
     pub fn is_not_found(&self) -> bool {

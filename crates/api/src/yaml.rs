@@ -1,6 +1,11 @@
 //! YAML in and out, read as kubectl reads it: octal modes (`0644`), `yes` and `on` as booleans, merge keys, the last of
 //! equal keys, and floats that are whole as integers.
 
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map as Json, Value};
 
 /// Larger inputs are refused before they are parsed.
@@ -49,6 +54,84 @@ pub fn parse_all(bytes: &[u8]) -> Result<Vec<Value>, YamlError> {
     Ok(documents.into_iter().map(whole_numbers).filter(|document| !document.is_null()).collect())
 }
 
+/// The fields that the first document has twice, in the words of upstream's reader: `line 3: key "a" already set in map`.
+pub fn duplicates(bytes: &[u8]) -> Vec<String> {
+    let Ok(text) = std::str::from_utf8(bytes) else { return Vec::new() };
+    let options = serde_saphyr::options! {
+        legacy_octal_numbers: true,
+        duplicate_keys: serde_saphyr::options::DuplicateKeyPolicy::LastWins,
+        with_snippet: false,
+    };
+    let walked: Result<Vec<Walked>, _> = serde_saphyr::from_multiple_with_options(text, options);
+    walked.ok().and_then(|documents| documents.into_iter().next()).map(|first| first.doubled).unwrap_or_default()
+}
+
+/// A value of which only the doubled keys are kept.
+#[derive(Default)]
+struct Walked {
+    doubled: Vec<String>,
+}
+
+impl<'de> Deserialize<'de> for Walked {
+    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+        source.deserialize_any(Walk)
+    }
+}
+
+struct Walk;
+
+impl<'de> Visitor<'de> for Walk {
+    type Value = Walked;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a YAML value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Walked, E> {
+        Ok(Walked::default())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Walked, E> {
+        Ok(Walked::default())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Walked, E> {
+        Ok(Walked::default())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Walked, E> {
+        Ok(Walked::default())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Walked, E> {
+        Ok(Walked::default())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Walked, E> {
+        Ok(Walked::default())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut source: A) -> Result<Walked, A::Error> {
+        let mut doubled = Vec::new();
+        while let Some(item) = source.next_element::<Walked>()? {
+            doubled.extend(item.doubled);
+        }
+        Ok(Walked { doubled })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut source: A) -> Result<Walked, A::Error> {
+        let mut doubled = Vec::new();
+        let mut seen = BTreeSet::new();
+        while let Some(key) = source.next_key::<serde_saphyr::Spanned<String>>()? {
+            doubled.extend(source.next_value::<Walked>()?.doubled);
+            if !seen.insert(key.value.clone()) {
+                doubled.push(format!("line {}: key {:?} already set in map", key.referenced.line(), key.value));
+            }
+        }
+        Ok(Walked { doubled })
+    }
+}
+
 /// A tree as YAML, in block style.
 pub fn print(value: &Value) -> Result<String, YamlError> {
     serde_saphyr::to_string(value).map_err(|error| YamlError::Syntax(error.to_string()))
@@ -93,6 +176,17 @@ mod tests {
         assert_eq!(parse(b"").unwrap(), Value::Null);
         assert!(parse(b"a: [").is_err());
         assert!(matches!(parse(&vec![b' '; BYTES_MAX + 1]), Err(YamlError::TooLarge)));
+    }
+
+    #[test]
+    fn doubled_keys_are_named_by_line() {
+        let text = "a: 1\nb:\n  c: [{d: 1, d: 2}]\n  c: x\na: 2\n";
+        expect![[r#"
+            line 3: key "d" already set in map
+            line 4: key "c" already set in map
+            line 5: key "a" already set in map"#]]
+        .assert_eq(&duplicates(text.as_bytes()).join("\n"));
+        assert!(duplicates(b"a: 1\nb: [1, {a: 2}]").is_empty());
     }
 
     #[test]

@@ -252,25 +252,5 @@ pub struct Hooks {
 
 /// All causes for which an object is refused, as one Status.
 pub fn invalid(kind: &Gvk, name: &str, causes: Vec<Cause>) -> Result<(), Status> {
-    if causes.is_empty() {
-        return Ok(());
-    }
-    let mut texts: Vec<String> = Vec::new();
-    for cause in &causes {
-        let text = format!("{}: {}", cause.field, cause.message);
-        // Upstream lists a cause as often as it was found and prints it once.
-        if !texts.contains(&text) {
-            texts.push(text);
-        }
-    }
-    let text = if texts.len() == 1 { texts.concat() } else { format!("[{}]", texts.join(", ")) };
-    let qualified = if kind.group.is_empty() { kind.kind.to_string() } else { format!("{}.{}", kind.kind, kind.group) };
-    let details = api::status::Details {
-        name: name.to_owned(),
-        group: kind.group.to_string(),
-        kind: kind.kind.to_string(),
-        causes,
-        ..Default::default()
-    };
-    Err(Status::failure(422, "Invalid", format!("{qualified} \"{name}\" is invalid: {text}")).with_details(details))
+    if causes.is_empty() { Ok(()) } else { Err(Status::invalid(&kind.group, &kind.kind, name, causes)) }
 }

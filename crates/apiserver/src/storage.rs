@@ -30,6 +30,27 @@ pub fn key(resource: &Gvr, object: &Key) -> StoreKey {
     key.into()
 }
 
+/// The key under which upstream stores the object, which some of its messages name.
+pub fn upstream_key(resource: &Gvr, object: &Key) -> String {
+    let plural = &*resource.resource;
+    let directory = match (&*resource.group, plural) {
+        ("", "services") => "services/specs",
+        ("", "endpoints") => "services/endpoints",
+        ("", "nodes") => "minions",
+        ("", "replicationcontrollers") => "controllers",
+        ("networking.k8s.io", "ingresses") => "ingress",
+        (group, _) if group == "apiregistration.k8s.io" || group.contains('.') && !has_builtin_kinds(group) => {
+            return format!("/registry/{group}/{plural}/{object}");
+        }
+        (_, plural) => plural,
+    };
+    format!("/registry/{directory}/{object}")
+}
+
+fn has_builtin_kinds(group: &str) -> bool {
+    api::schema::builtin().kinds().any(|(one, ..)| one == group)
+}
+
 /// Splits a stored key into the prefix of its resource and its object's place.
 pub fn split_key(key: &[u8]) -> Option<(&[u8], Key)> {
     let rest = key.strip_prefix(START)?;

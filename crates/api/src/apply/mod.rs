@@ -9,6 +9,7 @@
 //! structured-merge-diff (<https://kubernetes.io/docs/reference/using-api/server-side-apply/>).
 
 mod managed;
+pub mod scale;
 mod set;
 #[cfg(test)]
 mod tests;
@@ -167,12 +168,8 @@ pub fn apply(
 }
 
 fn check(config: &Value, schema: Schema<'_>, writer: Writer<'_>) -> Result<(), Status> {
-    let version = config.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
-    if version != writer.api_version {
-        return Err(Status::bad_request(format!(
-            "Incorrect version specified in apply patch. Specified patch version: {version}, expected: {}",
-            writer.api_version
-        )));
+    if config.get("apiVersion").and_then(Value::as_str).unwrap_or_default() != writer.api_version {
+        return Err(Status::bad_request(format!("invalid object type: {}", kind_text(config))));
     }
     if config.pointer("/metadata/managedFields").is_some_and(|managed| !managed.is_null()) {
         return Err(Status::bad_request("metadata.managedFields must be nil"));
@@ -183,10 +180,17 @@ fn check(config: &Value, schema: Schema<'_>, writer: Writer<'_>) -> Result<(), S
         return Ok(());
     }
     let text = |path: &str| config.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let (namespace, name, kind) = (text("/metadata/namespace"), text("/metadata/name"), text("/kind"));
+    let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
     let why = if found.len() == 1 { found.concat() } else { format!("errors:\n  {}", found.join("\n  ")) };
-    let message = format!("failed to create typed patch object ({namespace}/{name}; {version}, Kind={kind}): {why}");
+    let message = format!("failed to create typed patch object ({namespace}/{name}; {}): {why}", kind_text(config));
     Err(Status::failure(500, "", message))
+}
+
+/// The kind of an object as Go prints it: `apps/v1, Kind=Deployment`, `/v1, Kind=Pod`.
+pub fn kind_text(object: &Value) -> String {
+    let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default();
+    let (group, version) = crate::name::split_api_version(text("apiVersion"));
+    format!("{group}/{version}, Kind={}", text("kind"))
 }
 
 struct Conflict {

@@ -153,8 +153,8 @@ fn a_configuration_that_does_not_fit_is_refused() {
     check(
         apply(None, &config, false, kind, writer("m")).as_ref(),
         expect![[r#"
-        500 failed to create typed patch object (/x; v1, Kind=ConfigMap): .bogus: field not declared in schema
-    "#]],
+            500 failed to create typed patch object (/x; /v1, Kind=ConfigMap): .bogus: field not declared in schema
+        "#]],
     );
     let config = json!({"apiVersion":"v1","kind":"ConfigMap","metadata":{"managedFields":[{}]}});
     check(

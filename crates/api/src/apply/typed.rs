@@ -383,6 +383,7 @@ pub fn check(value: &Value, place: Place<'_>, at: &str, found: &mut Vec<String>)
                 check(item, place.item(), &path, found);
             }
         }
+        (Some(ty), value) if !scalar_fits(ty, value) => found.push(scalar_fault(at, ty, value)),
         (
             Some(Type::Struct(_) | Type::Map(_)),
             Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Array(_),
@@ -393,6 +394,37 @@ pub fn check(value: &Value, place: Place<'_>, at: &str, found: &mut Vec<String>)
             found.push(format!("{at}: expected list, got &{{{value}}}"));
         }
         _ => {}
+    }
+}
+
+fn scalar_fits(ty: &Type, value: &Value) -> bool {
+    let scalar = !value.is_array() && !value.is_object();
+    match ty {
+        _ if value.is_null() => true,
+        Type::Int32 | Type::Int64 | Type::Double => value.is_number(),
+        Type::String | Type::Time | Type::MicroTime | Type::Bytes => value.is_string(),
+        Type::Bool => value.is_boolean(),
+        Type::Quantity | Type::IntOrString => scalar,
+        _ => true,
+    }
+}
+
+fn scalar_fault(at: &str, ty: &Type, value: &Value) -> String {
+    let of = match value {
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float64",
+        Value::Number(_) => "int64",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
+        Value::String(_) | Value::Null => "string",
+    };
+    match ty {
+        Type::Int32 | Type::Int64 | Type::Double => format!("{at}: expected numeric (int or float), got {of}"),
+        Type::Bool => format!("{at}: expected boolean, got &value.valueUnstructured{{Value:{value}}}"),
+        Type::Quantity | Type::IntOrString => {
+            format!("{at}: expected any scalar, got &{{{}}}", crate::patch::go_text(value))
+        }
+        _ => format!("{at}: expected string, got &value.valueUnstructured{{Value:{value}}}"),
     }
 }
 

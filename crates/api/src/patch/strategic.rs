@@ -7,6 +7,7 @@
 
 use serde_json::{Map as Json, Value};
 
+use super::go_text;
 use crate::schema::{Field, Schema};
 
 const DIRECTIVE: &str = "$patch";
@@ -16,23 +17,33 @@ const DELETE_FROM: &str = "$deleteFromPrimitiveList/";
 
 type Fields = Json<String, Value>;
 
-pub fn merge(original: Value, patch: Value, schema: Option<Schema<'_>>) -> Result<Value, String> {
+/// Why a patch cannot be applied; upstream answers each in its own way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The patch is not of the form that the directive asks for.
+    Format(&'static str),
+    /// Lists of lists.
+    Rejected,
+    /// What upstream does not tell from a failure of its own.
+    Failed(String),
+}
+
+pub fn merge(original: Value, patch: Value, schema: Option<Schema<'_>>) -> Result<Value, Refusal> {
     match (original, patch) {
         (Value::Object(original), Value::Object(patch)) => Ok(Value::Object(merge_fields(original, patch, schema)?)),
         (_, patch) => Ok(patch),
     }
 }
 
-fn merge_fields(mut original: Fields, mut patch: Fields, schema: Option<Schema<'_>>) -> Result<Fields, String> {
-    match patch.remove(DIRECTIVE) {
+fn merge_fields(mut original: Fields, mut patch: Fields, schema: Option<Schema<'_>>) -> Result<Fields, Refusal> {
+    match patch.get(DIRECTIVE).map(|directive| directive.as_str().unwrap_or_default()) {
         None => {}
-        Some(Value::String(directive)) => match directive.as_str() {
-            "replace" => return Ok(patch),
-            "delete" => return Ok(Fields::new()),
-            "merge" => {}
-            other => return Err(format!("unknown patch type: {other}")),
-        },
-        Some(other) => return Err(format!("unknown patch type: {other}")),
+        Some("replace") => {
+            patch.remove(DIRECTIVE);
+            return Ok(patch);
+        }
+        Some("delete") => return Ok(Fields::new()),
+        Some(_) => return Err(unknown_directive(&Value::Object(patch))),
     }
     retain_keys(&mut original, &mut patch)?;
     set_element_order(&mut original, &mut patch, schema)?;
@@ -58,13 +69,13 @@ fn merge_fields(mut original: Fields, mut patch: Fields, schema: Option<Schema<'
 }
 
 /// `$retainKeys`: fields of the original that the list does not name are dropped.
-fn retain_keys(original: &mut Fields, patch: &mut Fields) -> Result<(), String> {
+fn retain_keys(original: &mut Fields, patch: &mut Fields) -> Result<(), Refusal> {
     let Some(keys) = patch.remove(RETAIN_KEYS) else { return Ok(()) };
-    let Value::Array(keys) = keys else { return Err("invalid patch format of retainKeys".to_owned()) };
+    let Value::Array(keys) = keys else { return Err(RETAIN_KEYS_FORMAT) };
     let names: Vec<&str> = keys.iter().filter_map(Value::as_str).collect();
     if patch.iter().any(|(name, change)| !name.starts_with('$') && !change.is_null() && !names.contains(&name.as_str()))
     {
-        return Err("invalid patch format of retainKeys".to_owned());
+        return Err(RETAIN_KEYS_FORMAT);
     }
     original.retain(|name, _| names.contains(&name.as_str()));
     Ok(())
@@ -78,13 +89,14 @@ fn delete_from(original: &mut Fields, list: &str, unwanted: &Value) {
 }
 
 /// `$setElementOrder/list`: merges the list if the patch has it, then orders the result.
-fn set_element_order(original: &mut Fields, patch: &mut Fields, schema: Option<Schema<'_>>) -> Result<(), String> {
+fn set_element_order(original: &mut Fields, patch: &mut Fields, schema: Option<Schema<'_>>) -> Result<(), Refusal> {
     let orders: Vec<String> = patch.keys().filter(|name| name.starts_with(SET_ORDER)).cloned().collect();
     for directive in orders {
         let name = directive[SET_ORDER.len()..].to_owned();
-        let Some(Value::Array(order)) = patch.remove(&directive) else {
-            return Err("invalid patch format of setElementOrder list".to_owned());
-        };
+        let order = list_or_refuse(patch.remove(&directive).unwrap_or_default())?;
+        let changes = patch.get(&name).cloned().map(list_or_refuse).transpose()?.unwrap_or_default();
+        let key = schema.and_then(|schema| schema.field(&name)).and_then(|field| field.patch.key.as_deref());
+        check_order(&changes, &order, key)?;
         if let Some(unwanted) = patch.remove(&format!("{DELETE_FROM}{name}")) {
             delete_from(original, &name, &unwanted);
         }
@@ -92,10 +104,7 @@ fn set_element_order(original: &mut Fields, patch: &mut Fields, schema: Option<S
         let child = schema.and_then(|schema| schema.child(&name));
         let old = match original.remove(&name) {
             Some(Value::Array(old)) => old,
-            Some(other) => {
-                original.insert(name, other);
-                continue;
-            }
+            Some(other) => return Err(not_a_list(&other)),
             None => Vec::new(),
         };
         let merged = match patch.remove(&name) {
@@ -106,11 +115,53 @@ fn set_element_order(original: &mut Fields, patch: &mut Fields, schema: Option<S
             Some(_) | None => old.clone(),
         };
         if !merged.is_empty() {
-            let key = field.and_then(|field| field.patch.key.as_deref());
             original.insert(name, Value::Array(ordered(merged, &order, &old, key)));
         }
     }
     Ok(())
+}
+
+const RETAIN_KEYS_FORMAT: Refusal = Refusal::Format("invalid patch format of retainKeys");
+
+fn unknown_directive(item: &Value) -> Refusal {
+    let directive = item.get(DIRECTIVE).map(go_text).unwrap_or_default();
+    Refusal::Failed(format!("unknown patch type: {directive} in map: {}", go_text(item)))
+}
+
+fn list_or_refuse(value: Value) -> Result<Vec<Value>, Refusal> {
+    match value {
+        Value::Array(items) => Ok(items),
+        other => Err(not_a_list(&other)),
+    }
+}
+
+fn not_a_list(value: &Value) -> Refusal {
+    let found = match value {
+        Value::Null => "%!s(<nil>)",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float64",
+        Value::Number(_) => "int64",
+        Value::String(_) => "string",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
+    };
+    Refusal::Failed(format!("expected a []interface {{}}, but received a {found}"))
+}
+
+/// What a list changes stands in it in the order that `$setElementOrder` gives.
+fn check_order(changes: &[Value], order: &[Value], key: Option<&str>) -> Result<(), Refusal> {
+    let of = |item: &Value| key.map_or_else(|| Some(item.clone()), |key| item.get(key).cloned());
+    let mut left = changes.iter().filter(|item| key.is_none() || directive(item) != Some("delete")).peekable();
+    for item in order {
+        left.next_if(|change| of(change) == of(item));
+    }
+    if order.is_empty() || left.peek().is_none() {
+        return Ok(());
+    }
+    let shown = |items: &[Value]| go_text(&Value::Array(items.to_vec()));
+    let (changes, order) = (shown(changes), shown(order));
+    let why = format!("The order in patch list:\n{changes}\n doesn't match $setElementOrder list:\n{order}\n");
+    Err(Refusal::Failed(why))
 }
 
 fn merge_list(
@@ -118,11 +169,14 @@ fn merge_list(
     new: Vec<Value>,
     field: Option<&Field>,
     list: Option<Schema<'_>>,
-) -> Result<Value, String> {
+) -> Result<Value, Refusal> {
     let Some(field) = field.filter(|field| field.patch.merge) else {
         return Ok(without_directives(Value::Array(new)));
     };
     let item = list.and_then(Schema::item);
+    if old.iter().chain(&new).any(Value::is_array) {
+        return Err(Refusal::Rejected);
+    }
     let Some(key) = field.patch.key.as_deref() else {
         let mut merged = old.clone();
         for item in &new {
@@ -133,14 +187,15 @@ fn merge_list(
         return Ok(Value::Array(ordered(merged, &new, &old, None)));
     };
     if new.iter().any(|item| directive(item) == Some("replace")) {
-        let kept = new.into_iter().filter(|item| directive(item) != Some("replace")).map(without_directives).collect();
+        let kept = new.into_iter().filter(|item| directive(item).is_none()).map(without_directives).collect();
         return Ok(Value::Array(kept));
     }
     let mut merged = old.clone();
     let mut present = Vec::new();
     for change in new {
         let Some(value) = change.get(key).cloned() else {
-            return Err(format!("map: {change} does not contain declared merge key: {key}"));
+            let why = format!("map: {} does not contain declared merge key: {key}", go_text(&change));
+            return Err(Refusal::Failed(why));
         };
         let at = merged.iter().position(|item| item.get(key) == Some(&value));
         match (directive(&change), at) {
@@ -151,12 +206,15 @@ fn merge_list(
                 }
                 continue;
             }
-            (None | Some("merge"), Some(at)) => {
+            (None, Some(at)) => {
                 let target = merged[at].take();
                 merged[at] = merge(target, change.clone(), item)?;
             }
-            (None | Some("merge"), None) => merged.push(without_directives(change.clone())),
-            (Some(other), _) => return Err(format!("unknown patch type: {other}")),
+            (None, None) => merged.push(without_directives(change.clone())),
+            (Some("merge"), _) => {
+                return Err(Refusal::Failed("merging lists cannot yet be specified in the patch".to_owned()));
+            }
+            (Some(_), _) => return Err(unknown_directive(&change)),
         }
         present.push(change);
     }

@@ -11,7 +11,8 @@ fn pod() -> Schema<'static> {
 
 fn check(original: Value, patch: Value, wanted: Expect) {
     let result = strategic(&original, patch.to_string().as_bytes(), pod());
-    wanted.assert_eq(&result.map_or_else(|status| status.to_string(), |value| value.to_string()));
+    let text = |status: Status| format!("{} {status}", status.code);
+    wanted.assert_eq(&result.map_or_else(text, |patched| patched.value.to_string()));
 }
 
 #[test]
@@ -33,7 +34,11 @@ fn items_are_deleted_and_lists_replaced_by_directive() {
         expect![[r#"{"spec":{"containers":[{"name":"b"}],"volumes":[{"name":"w"}]}}"#]],
     );
     check(json!({"spec":{"a":1}}), json!({"spec":{"$patch":"replace","b":2}}), expect![[r#"{"spec":{"b":2}}"#]]);
-    check(json!({"spec":{"a":1}}), json!({"spec":{"$patch":"x"}}), expect!["unknown patch type: x"]);
+    check(
+        json!({"spec":{"a":1}}),
+        json!({"spec":{"$patch":"x"}}),
+        expect!["500 unknown patch type: x in map: map[$patch:x]"],
+    );
 }
 
 #[test]
@@ -73,7 +78,7 @@ fn lists_without_a_merge_strategy_are_replaced() {
     check(
         json!({"spec":{"containers":[{"name":"a"}]}}),
         json!({"spec":{"containers":[{"image":"b"}]}}),
-        expect![[r#"map: {"image":"b"} does not contain declared merge key: name"#]],
+        expect!["500 map: map[image:b] does not contain declared merge key: name"],
     );
 }
 
@@ -81,7 +86,7 @@ fn lists_without_a_merge_strategy_are_replaced() {
 fn json_patches_apply_whole_or_not_at_all() {
     let original = json!({"metadata":{"labels":{"l":"1"}}});
     let apply = |patch: Value| match json(&original, patch.to_string().as_bytes()) {
-        Ok(value) => value.to_string(),
+        Ok(patched) => patched.value.to_string(),
         Err(status) => format!("{} {status}", status.code),
     };
     let cases = [
@@ -94,7 +99,7 @@ fn json_patches_apply_whole_or_not_at_all() {
         {"metadata":{"annotations":{"x":"y"},"labels":{"l":"1"}}}
         422 the server rejected our request due to an error in our request
         422 the server rejected our request due to an error in our request
-        400 error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch
+        400 error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp
     "#]]
     .assert_eq(&cases.map(|case| apply(case) + "\n").concat());
 }
@@ -107,11 +112,56 @@ fn a_json_patch_that_doubles_and_doubles_is_stopped() {
         operations.push(json!({"op":"copy","from":"/data","path":format!("/data/c{round}")}));
     }
     let status = json(&original, Value::Array(operations).to_string().as_bytes()).unwrap_err();
-    assert_eq!(status.code, 413);
+    assert_eq!(status.code, 422);
 }
 
 #[test]
 fn merge_patches_remove_what_is_null() {
     let merged = merge(&json!({"a":{"b":1,"c":2},"d":[1]}), br#"{"a":{"b":null,"e":{"f":null}},"d":[2]}"#).unwrap();
-    assert_eq!(merged, json!({"a":{"c":2,"e":{}},"d":[2]}));
+    assert_eq!(merged.value, json!({"a":{"c":2,"e":{}},"d":[2]}));
+}
+
+#[test]
+fn wrong_strategic_patches_are_refused_in_upstreams_words() {
+    let live = json!({"spec":{"containers":[{"name":"a"}],"volumes":[{"name":"v","emptyDir":{}}]}});
+    let cases = [
+        json!({"spec":{"containers":[{"name":"a","$patch":"merge"}]}}),
+        json!({"spec":{"containers":[{"name":"a","$patch":"x"}]}}),
+        json!({"spec":{"volumes":[{"name":"v","$retainKeys":"name"}]}}),
+        json!({"spec":{"volumes":[{"name":"v","$retainKeys":["name"],"hostPath":{"path":"/"}}]}}),
+        json!({"spec":{"$setElementOrder/containers":"a"}}),
+        json!({"spec":{"$setElementOrder/containers":[{"name":"b"}],"containers":[{"name":"a"}]}}),
+        json!({"spec":{"containers":[["x"]]}}),
+        json!(["x"]),
+    ];
+    let refused = |patch: Value| {
+        let status = strategic(&live, patch.to_string().as_bytes(), pod()).unwrap_err();
+        format!("{} {}\n", status.code, status.message.trim_end())
+    };
+    expect![[r#"
+        500 merging lists cannot yet be specified in the patch
+        500 unknown patch type: x in map: map[$patch:x name:a]
+        400 invalid patch format of retainKeys
+        400 invalid patch format of retainKeys
+        500 expected a []interface {}, but received a string
+        500 The order in patch list:
+        [map[name:a]]
+         doesn't match $setElementOrder list:
+        [map[name:b]]
+        422 the server rejected our request due to an error in our request
+        400 json: cannot unmarshal array into Go value of type map[string]interface {}
+    "#]]
+    .assert_eq(&cases.map(refused).concat());
+}
+
+#[test]
+fn a_patch_tells_what_it_has_twice_or_nobody_reads() {
+    let live = json!({"metadata":{"name":"a"}});
+    let found = |patched: Result<Patched, Status>| patched.unwrap().findings.join("; ");
+    let text = br#"[{"op":"test","path":"/metadata/name","value":"a","x":1},{"op":"test","op":"test","path":"/metadata/none"}]"#;
+    expect![[r#"json patch duplicate field "[1].op"; json patch unknown field "[0].x""#]]
+        .assert_eq(&found(json(&live, text)));
+    let text = br#"{"metadata":{"labels":{"a":"1","a":"2"}}}"#;
+    expect![[r#"duplicate field "metadata.labels.a""#]].assert_eq(&found(merge(&live, text)));
+    expect![[r#"duplicate field "metadata.labels.a""#]].assert_eq(&found(strategic(&live, text, pod())));
 }

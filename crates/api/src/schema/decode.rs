@@ -63,6 +63,27 @@ pub fn decode_tree(tree: &Value, schema: Schema<'_>, validation: Validation) -> 
     finish(value, context, validation)
 }
 
+/// Reads JSON of no particular type. With it come the fields that are there twice.
+pub fn decode_any(json: &[u8]) -> Result<Decoded, String> {
+    let mut context = Context { strict: true, ..Context::default() };
+    let mut source = serde_json::Deserializer::from_slice(json);
+    let seed = Seed { schema: None, context: &mut context, within: "" };
+    let value = seed.deserialize(&mut source).map_err(|error| syntax_error(json, &error))?;
+    source.end().map_err(|error| syntax_error(json, &error))?;
+    Ok(Decoded { value, warnings: context.findings })
+}
+
+/// [`decode_tree`] in the words of upstream's converter from untyped objects, which sees what a strategic merge patch
+/// or an apply has made.
+pub fn convert_tree(tree: &Value, schema: Schema<'_>, validation: Validation) -> Result<Decoded, String> {
+    let strict = validation != Validation::Ignore;
+    let mut context = Context { strict, converts: true, ..Context::default() };
+    let value = Seed { schema: Some(schema), context: &mut context, within: "" }
+        .deserialize(tree)
+        .map_err(|error| error.to_string())?;
+    finish(value, context, validation)
+}
+
 fn finish(value: Value, context: Context, validation: Validation) -> Result<Decoded, String> {
     if let Some(error) = context.error {
         return Err(error);
@@ -108,6 +129,8 @@ pub fn syntax_error(json: &[u8], error: &serde_json::Error) -> String {
 #[derive(Default)]
 struct Context {
     strict: bool,
+    /// Mismatches are told in the words of the converter, not in those of the JSON decoder.
+    converts: bool,
     path: Vec<Step>,
     findings: Vec<String>,
     /// The first mismatch of types; decoding goes on, as Go's does.
@@ -168,6 +191,7 @@ impl Context {
                 return self.error = Some(format!("json: cannot unmarshal {found} into Go value of type string"));
             }
             Type::Quantity => return self.error = Some(quantity::FORM_ERROR.to_owned()),
+            _ if self.converts => return self.error = Some(conversion_error(found, schema)),
             _ => schema.go_name(),
         };
         let path = self.path(false);
@@ -177,6 +201,23 @@ impl Context {
             let name = within.rsplit('.').next().unwrap_or(within);
             format!("json: cannot unmarshal {found} into Go struct field {name}.{path} of type {wanted}")
         });
+    }
+}
+
+/// Go converts numbers to strings in principle, so that pair is refused in other words than the rest.
+fn conversion_error(found: &str, schema: Schema<'_>) -> String {
+    let kind = match found.split(' ').next().unwrap_or(found) {
+        "number" => "int64",
+        "array" => "slice",
+        "object" => "map",
+        other => other,
+    };
+    match schema.ty() {
+        Type::Struct(_) => format!("cannot restore struct from: {kind}"),
+        Type::Map(_) => format!("cannot restore map from {kind}"),
+        Type::List(_) | Type::Bytes => format!("cannot restore slice from {kind}"),
+        Type::String if kind == "int64" => "cannot convert int64 to string".to_owned(),
+        _ => format!("unrecognized type: {}", schema.go_name()),
     }
 }
 

@@ -14,7 +14,7 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-pub use decode::{Decoded, Validation, bad_request, decode, decode_tree, syntax_error};
+pub use decode::{Decoded, Validation, bad_request, convert_tree, decode, decode_any, decode_tree, syntax_error};
 pub use defaults::apply_defaults;
 pub use normalize::{normalize, normalize_time};
 use serde_json::Value;

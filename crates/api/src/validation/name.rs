@@ -51,6 +51,14 @@ fn is_label(text: &str) -> bool {
     framed(text, is_lower, is_dash)
 }
 
+/// The least that holds for every name: it fits into a path.
+pub fn path_segment(name: &str) -> Vec<String> {
+    if matches!(name, "." | "..") {
+        return vec![format!("may not be '{name}'")];
+    }
+    ["/", "%"].iter().filter(|part| name.contains(**part)).map(|part| format!("may not contain '{part}'")).collect()
+}
+
 pub fn dns1123_label(text: &str) -> Vec<String> {
     let mut whys = Vec::new();
     if text.len() > LABEL_LEN_MAX {

@@ -3,10 +3,10 @@
 pub mod authn;
 pub mod authz;
 pub mod impersonate;
+mod timeout;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use api::status::About;
 use api::{Status, protobuf};
@@ -25,9 +25,6 @@ use crate::resource::Subresource;
 use crate::user::User;
 use crate::verbs::{Params, RequestContext, media_type, no_such_resource};
 use crate::wellknown;
-
-/// What a request that is no watch and no stream may take; upstream's.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A request as it came in.
 pub struct Incoming {
@@ -129,6 +126,7 @@ async fn resource(
         return connect::answer(server, request).await;
     }
     let is_watch = info.verb == Verb::Watch;
+    let timeout = timeout::of(&request.params, is_watch)?;
     let headers = &request.parts.headers;
     let compress = !is_watch && gzip::accepted(headers);
     let (content_type, accept) = (header(headers, &CONTENT_TYPE), header(headers, &ACCEPT));
@@ -140,7 +138,7 @@ async fn resource(
     let answer = if is_watch {
         dispatched.await?
     } else {
-        let timely = tokio::time::timeout(REQUEST_TIMEOUT, dispatched).await;
+        let timely = tokio::time::timeout(timeout, dispatched).await;
         timely.map_err(|_| timed_out())??
     };
     Ok(respond::answer(answer, compress, &server.stopping).await)

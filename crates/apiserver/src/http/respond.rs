@@ -21,13 +21,38 @@ pub async fn answer(answer: Answer, compress: bool, stopping: &CancellationToken
     if is_compressed {
         gzip::mark(response.headers_mut());
     }
-    for text in &answer.warnings {
-        let text = text.replace('\\', "\\\\").replace('"', "\\\"");
-        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{text}\"")) {
+    for text in warnings(answer.warnings) {
+        let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace(['\n', '\r'], " ");
+        if let Ok(value) = HeaderValue::from_bytes(format!("299 - \"{text}\"").as_bytes()) {
             response.headers_mut().append(WARNING, value);
         }
     }
     response
+}
+
+/// All warnings together are no longer than this; when they would be, each is cut, and what still has no room is left out.
+const WARNINGS_LEN_MAX: usize = 4 << 10;
+const WARNING_LEN_MAX: usize = 256;
+
+/// Each warning once, bounded as upstream bounds them.
+fn warnings(texts: Vec<String>) -> Vec<String> {
+    let mut kept: Vec<String> = Vec::new();
+    for text in texts {
+        if !text.is_empty() && !kept.contains(&text) {
+            kept.push(text);
+        }
+    }
+    let chars = |text: &String| text.chars().count();
+    if kept.iter().map(chars).sum::<usize>() > WARNINGS_LEN_MAX {
+        let mut left = WARNINGS_LEN_MAX;
+        kept = kept.iter().map(|text| text.chars().take(WARNING_LEN_MAX).collect()).collect();
+        kept.retain(|text| {
+            let fits = chars(text) <= left;
+            left -= if fits { chars(text) } else { left };
+            fits
+        });
+    }
+    kept
 }
 
 /// A failure, in the medium that the request's headers and query ask for.
@@ -69,4 +94,20 @@ pub fn with(code: u16, content_type: &'static str, body: Body) -> Response<Body>
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn warnings_are_told_once_and_do_not_grow_without_end() {
+        let told = warnings(vec!["a".to_owned(), String::new(), "b".to_owned(), "a".to_owned()]);
+        assert_eq!(told, ["a", "b"]);
+        let many = warnings((0..100).map(|i| format!("{i:03}{}", "x".repeat(1000))).collect());
+        assert_eq!((many.len(), many[0].len()), (16, WARNING_LEN_MAX));
+        let answer = Answer { warnings: vec!["a\n\"b\" \u{e9}".to_owned()], ..Answer::json(200, Default::default()) };
+        let response = super::answer(answer, false, &CancellationToken::new()).await;
+        assert_eq!(response.headers()[WARNING].as_bytes(), "299 - \"a \\\"b\\\" \u{e9}\"".as_bytes());
+    }
 }

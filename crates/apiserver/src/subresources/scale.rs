@@ -1,12 +1,18 @@
 //! scale: the replicas of an object as an autoscaling/v1 Scale, read and written without knowing its kind.
 
 use api::Status;
+use api::apply::Writer;
+use api::apply::scale::{show_owners, take_owners};
+use api::schema::Validation;
+use api::status::About;
+use api::validation::Path;
 use serde_json::{Value, json};
 
 use crate::resource::Subresource;
 use crate::tree;
 use crate::verbs::{self, Answer, Call, Existing, Patch, Tracking, WriteOptions};
 
+const API_VERSION: &str = "autoscaling/v1";
 const SCHEMA: &str = "io.k8s.api.autoscaling.v1.Scale";
 
 struct Paths {
@@ -33,52 +39,94 @@ pub(crate) async fn get(call: Call, subresource: Subresource) -> Result<Answer, 
 
 pub(crate) async fn update(mut call: Call, subresource: Subresource) -> Result<Answer, Status> {
     let options = WriteOptions::read(&call, "UpdateOptions")?;
-    let scale = verbs::decode_as(&mut call, SCHEMA, "autoscaling/v1", "Scale", &options)?;
-    let name = tree::text(&scale, "metadata.name");
-    if !name.is_empty() && name != call.context.info.name {
-        let why =
-            format!("the name of the object ({name}) does not match the name on the URL ({})", call.context.info.name);
-        return Err(Status::bad_request(why));
-    }
-    write(call, paths(subresource)?, &options, |_| Ok(scale.clone())).await
+    let scale = verbs::decode_as(&mut call, SCHEMA, API_VERSION, "Scale", &options)?;
+    verbs::check_name(tree::text(&scale, "metadata.name"), &call.context.info.name)?;
+    let make = |call: &Call, present: &Value| {
+        let mut new = scale.clone();
+        track(call, present, &mut new, &options)?;
+        Ok(new)
+    };
+    write(call, paths(subresource)?, &options, make).await
 }
 
 pub(crate) async fn patch(call: Call, subresource: Subresource) -> Result<Answer, Status> {
-    let options = WriteOptions::read(&call, "PatchOptions")?;
     let patch = Patch::read(&call)?;
+    let applies = matches!(patch, Patch::Apply(_));
+    let options = WriteOptions::of_patch(&call, applies)?;
     let schema = verbs::named_schema(SCHEMA)?;
-    let make = |present: &Value| match &patch {
-        // Of an applied Scale only the replicas can be owned, and they are set either way.
-        Patch::Apply(configuration) => api::patch::merge(present, configuration.to_string().as_bytes()),
-        patch => patch.apply_to(present, schema),
+    let configuration = match &patch {
+        Patch::Apply(body) => Some(verbs::configuration(body)?),
+        Patch::Json(_) | Patch::Merge(_) | Patch::Strategic(_) => None,
+    };
+    let make = |call: &Call, present: &Value| {
+        let Some(configuration) = &configuration else {
+            let patched = patch.apply_to(present, schema)?.value;
+            let decoded = api::schema::decode_tree(&patched, schema, Validation::Ignore);
+            let shown = patched.to_string();
+            let refused =
+                |why: String| Status::invalid("", "", "", vec![Path::new("patch").invalid(shown.as_str(), &why)]);
+            let mut new = decoded.map_err(refused)?.value;
+            track(call, present, &mut new, &options)?;
+            return Ok(new);
+        };
+        if tree::text(configuration, "kind") != "Scale" {
+            return Err(verbs::foreign(configuration));
+        }
+        api::apply::apply(Some(present), configuration, options.force, schema, writer(call, &options))
     };
     write(call, paths(subresource)?, &options, make).await
+}
+
+fn writer<'a>(call: &'a Call, options: &'a WriteOptions) -> Writer<'a> {
+    let manager = &options.field_manager;
+    Writer { manager, api_version: API_VERSION, subresource: "scale", now: call.now(), reset: &["status"] }
+}
+
+/// Makes the replicas the writer's where they change.
+fn track(call: &Call, present: &Value, new: &mut Value, options: &WriteOptions) -> Result<(), Status> {
+    api::apply::track_update(Some(present), new, verbs::named_schema(SCHEMA)?, writer(call, options));
+    Ok(())
 }
 
 async fn write(
     mut call: Call,
     paths: Paths,
     options: &WriteOptions,
-    make: impl Fn(&Value) -> Result<Value, Status>,
+    make: impl Fn(&Call, &Value) -> Result<Value, Status>,
 ) -> Result<Answer, Status> {
     let key = call.key();
+    let version = call.resource.kind.api_version();
     let change = |call: &mut Call, object: &Value| {
-        let present = scale_of(object, &paths);
-        let wanted = make(&present)?;
+        let mut present = scale_of(object, &paths);
+        show_owners(object, &mut present, paths.spec);
+        let wanted = make(call, &present)?;
         let replicas = tree::int(&wanted, "spec.replicas").unwrap_or_default();
         check(call, replicas)?;
+        check_uid(call, &wanted, object)?;
         let mut object = object.clone();
         tree::set(&mut object, paths.spec, replicas);
+        take_owners(&mut object, &wanted, paths.spec, &version);
         match tree::at(&wanted, "metadata.resourceVersion") {
             Some(revision) => tree::set(&mut object, "metadata.resourceVersion", revision.clone()),
             None => drop(tree::remove(&mut object, "metadata.resourceVersion")),
         }
         Ok(object)
     };
-    let json = verbs::replace(&mut call, &key, options, Tracking::Changes, change).await?;
+    let json = verbs::replace(&mut call, &key, options, Tracking::Done, change).await?;
     let object: Value = serde_json::from_slice(&json).map_err(Status::internal)?;
     let scale = scale_of(&object, &paths);
     call.answer(200, verbs::json_of(&scale))
+}
+
+fn check_uid(call: &Call, scale: &Value, object: &Value) -> Result<(), Status> {
+    let (asked, uid) = (tree::text(scale, "metadata.uid"), tree::text(object, "metadata.uid"));
+    if asked.is_empty() || asked == uid {
+        return Ok(());
+    }
+    let resource = format!("{}/scale", call.resource.gvr.resource);
+    let about = About { group: &call.resource.gvr.group, resource: &resource, name: &call.context.info.name };
+    let why = format!("Precondition failed: UID in precondition: {asked}, UID in object meta: {uid}");
+    Err(Status::conflict(about, &why))
 }
 
 fn check(call: &Call, replicas: i64) -> Result<(), Status> {

@@ -224,9 +224,7 @@ async fn what_is_refused_says_why() {
     check(
         &format!("{CONFIG_MAPS}?dryRun=Some"),
         config_map("c"),
-        expect![[
-            r#"422 CreateOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: "Some": supported values: "All""#
-        ]],
+        expect![[r#"422 CreateOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: ["Some"]: supported values: "All""#]],
     )
     .await;
 }

@@ -71,7 +71,7 @@ async fn propagation_becomes_finalizers_and_plain_deletion_a_status() {
             "Orphan" => expect![[r#"200 "ConfigMap" grace=0 deleted="2026-01-01T00:00:00Z" finalizers=["orphan"]"#]]
                 .assert_eq(&short(&answer)),
             "Foreground" => {
-                expect![[r#"202 "ConfigMap" grace=0 deleted="2026-01-01T00:00:00Z" finalizers=["foregroundDeletion"]"#]]
+                expect![[r#"200 "ConfigMap" grace=0 deleted="2026-01-01T00:00:00Z" finalizers=["foregroundDeletion"]"#]]
                     .assert_eq(&short(&answer))
             }
             _ => expect![[r#"200 "Status" grace=null deleted=null finalizers=null"#]].assert_eq(&short(&answer)),

@@ -42,7 +42,7 @@ async fn an_update_of_an_old_revision_is_refused_and_one_without_changes_writes_
     expect![[r#"409 Operation cannot be fulfilled on configmaps "c": the object has been modified; please apply your changes to the latest version and try again"#]].assert_eq(&message(&refused));
     let mut other = config_map("c");
     other["metadata"]["uid"] = json!("x");
-    expect![[r#"409 Operation cannot be fulfilled on configmaps "c": Precondition failed: UID in precondition: x, UID in object meta: a534a6a6-b7fd-4b63-90ba-d0da572baaf1"#]].assert_eq(&message(&kit.ask(&format!("PUT {path}")).body(other).send().await));
+    expect![[r#"409 Operation cannot be fulfilled on configmaps "c": StorageError: invalid object, Code: 4, Key: /registry/configmaps/default/c, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: x, UID in object meta: a534a6a6-b7fd-4b63-90ba-d0da572baaf1"#]].assert_eq(&message(&kit.ask(&format!("PUT {path}")).body(other).send().await));
     expect![[r#"404 configmaps "none" not found"#]]
         .assert_eq(&message(&kit.ask(&format!("PUT {CONFIG_MAPS}/none")).body(config_map("none")).send().await));
 }
@@ -114,5 +114,5 @@ async fn a_lease_is_made_by_its_first_update_and_names_its_revision_later() {
     let lease = json!({ "metadata": { "name": "l" }, "spec": { "holderIdentity": "h" } });
     let (code, _) = kit.ask(&format!("PUT {path}")).body(lease.clone()).send().await;
     assert_eq!(code, 201);
-    expect![[r#"422 Lease.coordination.k8s.io "l" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update"#]].assert_eq(&message(&kit.ask(&format!("PUT {path}")).body(lease).send().await));
+    expect![[r#"422 leases.coordination.k8s.io "l" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update"#]].assert_eq(&message(&kit.ask(&format!("PUT {path}")).body(lease).send().await));
 }

@@ -5,8 +5,9 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::commit::{self, CommitError, Expect};
-use super::{Answer, Call, WriteOptions, decode, managed, meta, prepare, validate};
+use super::{Answer, Call, Existing, WriteOptions, decode, managed, meta, prepare, validate};
 use crate::admission::{self, Attributes, Operation};
+use crate::request::Verb;
 use crate::tree;
 
 /// How often a generated name is tried again when it is taken.
@@ -19,6 +20,7 @@ pub(super) async fn create(mut call: Call) -> Result<Answer, Status> {
     let options = WriteOptions::read(&call, "CreateOptions")?;
     let mut object = decode::body(&mut call, &options)?;
     meta::place(&call, &mut object)?;
+    meta::dedup_owners(&mut call, &mut object, false);
     let json = create_object(&mut call, object, &options, managed::Tracking::Changes).await?;
     call.answer(201, json)
 }
@@ -30,27 +32,50 @@ pub(crate) async fn create_object(
     options: &WriteOptions,
     tracking: managed::Tracking,
 ) -> Result<Bytes, Status> {
-    if !tree::text(&object, "metadata.resourceVersion").is_empty() {
-        let message = "resourceVersion should not be set on objects to be created";
-        return Err(Status::failure(500, "", message));
-    }
     call.catch_up().await?;
     prepare::confine_new(call, &mut object);
     managed::track(call, None, &mut object, options, tracking)?;
     let name = tree::text(&object, "metadata.name").to_owned();
     let attributes = Attributes::new(call, &name, Operation::Create, options.dry_run, None);
     admission::mutate(&attributes, &mut object)?;
+    meta::dedup_owners(call, &mut object, true);
+    let mut taken = name.clone();
     for _ in 0..NAME_ATTEMPTS_MAX {
         let mut attempt = object.clone();
         prepare::prepare_create(call, &mut attempt, options)?;
+        tree::text(&attempt, "metadata.name").clone_into(&mut taken);
         match finish(call, &attempt, options).await {
             Err(CommitError::Conflict) if name.is_empty() => {}
-            Err(CommitError::Conflict) => return Err(Status::already_exists(call.about_name(&name))),
+            Err(CommitError::Conflict) => break,
             Err(CommitError::Failed(status)) => return Err(status),
             Ok(json) => return Ok(json),
         }
     }
-    Err(Status::already_exists(call.about_name(tree::text(&object, "metadata.generateName"))))
+    Err(already_exists(call, &object, &taken).await)
+}
+
+/// Who asked for a generated name is told so even if they gave a name as well.
+async fn already_exists(call: &Call, object: &Value, name: &str) -> Status {
+    let about = call.about_name(name);
+    let mut status = match tree::text(object, "metadata.generateName") {
+        "" => Status::already_exists(about),
+        _ => Status::name_not_generated(about),
+    };
+    if let Ok(Some(present)) = Existing::read(call, &call.key_of(name)).await
+        && tree::is_set(&present.tree, "metadata.deletionTimestamp")
+    {
+        status.message.insert_str(0, "object is being deleted: ");
+    }
+    status
+}
+
+/// Only now, as the store itself refuses it: whoever sends a revision has read the object somewhere.
+fn refuse_revision(object: &Value) -> Result<(), Status> {
+    let revision: u64 = tree::text(object, "metadata.resourceVersion").parse().unwrap_or_default();
+    if revision == 0 {
+        return Ok(());
+    }
+    Err(Status::failure(500, "", "resourceVersion should not be set on objects to be created"))
 }
 
 async fn finish(call: &mut Call, object: &Value, options: &WriteOptions) -> Result<Bytes, CommitError> {
@@ -69,6 +94,9 @@ async fn finish(call: &mut Call, object: &Value, options: &WriteOptions) -> Resu
         }
         bytes
     } else {
+        if call.context.info.verb == Verb::Create {
+            refuse_revision(&object).map_err(CommitError::Failed)?;
+        }
         let json = commit::put(call, &key, Expect::Absent, bytes).await?;
         reservation.keep();
         json

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use api::Status;
 use api::schema::{self, Schema, Validation};
+use api::validation::Path;
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -14,10 +15,47 @@ use crate::tree;
 
 /// The body as the object that the resource holds, with defaults.
 pub(crate) fn body(call: &mut Call, options: &WriteOptions) -> Result<Value, Status> {
-    let json = json_body(call)?;
-    let mut object = object(call, &json, options.validation)?;
+    let kind = call.resource.kind.clone();
+    let schema = schema_of(&call.resource)?;
+    let mut object = typed_body(call, schema, &kind.api_version(), &kind.kind, options.validation)?;
     super::prepare::apply_defaults(&call.resource, &mut object);
     Ok(object)
+}
+
+fn typed_body(
+    call: &mut Call,
+    schema: Schema<'_>,
+    api_version: &str,
+    kind: &str,
+    validation: Validation,
+) -> Result<Value, Status> {
+    let json = json_body(call).map_err(|why| match why.code {
+        400 => unrecognized(&call.context.body, kind, &why.message),
+        _ => why,
+    })?;
+    let doubled = if json == call.context.body { Vec::new() } else { doubled_in_yaml(call, validation) };
+    let decoded = typed(&json, schema, api_version, kind, validation);
+    if validation == Validation::Strict && !doubled.is_empty() {
+        // What strict reading of YAML says comes before what strict decoding says.
+        let unmarshal = format!("yaml: unmarshal errors:\n  {}", doubled.join("\n  "));
+        let more = decoded
+            .err()
+            .filter(|status| status.message.contains(STRICT))
+            .map(|status| status.message.split_once(STRICT).map_or_else(String::new, |(_, rest)| format!(", {rest}")));
+        let why = format!("{STRICT}{unmarshal}{}", more.unwrap_or_default());
+        return Err(schema::bad_request(&short_version(api_version), kind, kind, &why));
+    }
+    let (object, warnings) = decoded?;
+    call.warnings.extend(doubled);
+    call.warnings.extend(warnings);
+    Ok(object)
+}
+
+const STRICT: &str = "strict decoding error: ";
+
+/// The keys that a body in YAML has twice, which conversion to JSON loses.
+pub(crate) fn doubled_in_yaml(call: &Call, validation: Validation) -> Vec<String> {
+    if validation == Validation::Ignore { Vec::new() } else { api::yaml::duplicates(&call.context.body) }
 }
 
 /// The schema of the resource's objects.
@@ -29,14 +67,6 @@ pub(crate) fn named_schema(name: &str) -> Result<Schema<'static>, Status> {
     schema::builtin().lookup(name).ok_or_else(|| Status::internal(format!("no schema is known for {name}")))
 }
 
-fn object(call: &mut Call, json: &[u8], validation: Validation) -> Result<Value, Status> {
-    let schema = schema_of(&call.resource)?;
-    let kind = call.resource.kind.clone();
-    let (object, warnings) = typed(json, schema, &kind.api_version(), &kind.kind, validation)?;
-    call.warnings.extend(warnings);
-    Ok(object)
-}
-
 /// The body of a subresource, which is of another kind than the resource (Binding, Scale). It gets no defaults.
 pub(crate) fn decode_as(
     call: &mut Call,
@@ -45,10 +75,7 @@ pub(crate) fn decode_as(
     kind: &str,
     options: &WriteOptions,
 ) -> Result<Value, Status> {
-    let json = json_body(call)?;
-    let (object, warnings) = typed(&json, named_schema(schema)?, api_version, kind, options.validation)?;
-    call.warnings.extend(warnings);
-    Ok(object)
+    typed_body(call, named_schema(schema)?, api_version, kind, options.validation)
 }
 
 /// The body of a review.
@@ -82,23 +109,45 @@ fn typed(
     Ok((object, decoded.warnings))
 }
 
-/// Checks a tree that a patch made, as a body is checked.
-pub(crate) fn patched(call: &mut Call, object: &Value, validation: Validation) -> Result<Value, Status> {
-    let schema = schema_of(&call.resource)?;
-    let kind = call.resource.kind.clone();
-    let decoded = schema::decode_tree(object, schema, validation)
-        .map_err(|why| schema::bad_request(&kind.version, &kind.kind, &kind.kind, &why))?;
-    for warning in decoded.warnings {
-        if !call.warnings.contains(&warning) {
-            call.warnings.push(warning);
+/// Checks a tree that a patch made, as a body is checked; `shown` is what upstream shows of it. `findings` are those of
+/// the patch itself, which come first.
+pub(crate) fn patched(
+    call: &mut Call,
+    decoded: Result<schema::Decoded, String>,
+    mut findings: Vec<String>,
+    shown: &str,
+    validation: Validation,
+) -> Result<Value, Status> {
+    let refused = |why: &str| Status::invalid("", "", "", vec![Path::new("patch").invalid(shown, why)]);
+    let decoded = decoded.map_err(|why| refused(&why))?;
+    findings.extend(decoded.warnings);
+    match validation {
+        Validation::Strict if !findings.is_empty() => {
+            return Err(refused(&format!("strict decoding error: {}", findings.join(", "))));
         }
+        Validation::Strict | Validation::Ignore => {}
+        Validation::Warn => call.warnings.extend(findings),
     }
     let mut object = decoded.value;
     super::prepare::apply_defaults(&call.resource, &mut object);
     Ok(object)
 }
 
-#[derive(serde::Deserialize)]
+/// Why a tree that a patch made is of no kind that can be taken; a kind's other versions can.
+pub(crate) fn check_type(call: &Call, tree: &Value) -> Result<(), String> {
+    let (claimed, wanted) = ((tree::text(tree, "apiVersion"), tree::text(tree, "kind")), &call.resource.kind);
+    for (field, name) in [(claimed.1, "Kind"), (claimed.0, "apiVersion")] {
+        if field.is_empty() {
+            return Err(format!("Object '{name}' is missing in '{tree}'"));
+        }
+    }
+    match (claimed.1 == wanted.kind).then(|| wanted.api_version()) {
+        Some(version) if version == claimed.0 => Ok(()),
+        _ => foreign(claimed.0, claimed.1, &wanted.kind, &wanted.api_version()).map_or(Ok(()), Err),
+    }
+}
+
+#[derive(Default, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Claimed<'a> {
     #[serde(borrow)]
@@ -107,28 +156,74 @@ struct Claimed<'a> {
     kind: Option<Cow<'a, str>>,
 }
 
+/// How many bytes of a body that is not understood are shown.
+const SHOWN_LEN_MAX: usize = 30;
+
 fn claimed_type<'a>(json: &'a [u8], wanted: &str) -> Result<Claimed<'a>, Status> {
-    let claimed: Result<Claimed<'a>, _> = serde_json::from_slice(json);
-    claimed.map_err(|error| {
-        let why = schema::syntax_error(json, &error);
-        let shown = summary(json);
-        let parse = format!("couldn't get version/kind; json parse error: {why}");
-        Status::bad_request(format!(
-            "the object provided is unrecognized (must be of type {wanted}): {parse} ({shown})"
-        ))
+    interpret(json).map_err(|why| unrecognized(json, wanted, &why))
+}
+
+fn unrecognized(body: &[u8], wanted: &str, why: &str) -> Status {
+    let head = &body[..body.len().min(SHOWN_LEN_MAX)];
+    let more = if body.len() > SHOWN_LEN_MAX { " ..." } else { "" };
+    let shown = match body.first() {
+        None => "<empty>".to_owned(),
+        Some(b'{') => format!("{}{more}", String::from_utf8_lossy(head)),
+        Some(_) => format!("{}{more}", hex(head)),
+    };
+    Status::bad_request(format!("the object provided is unrecognized (must be of type {wanted}): {why} ({shown})"))
+}
+
+/// The kind that a body says it is of.
+fn interpret(json: &[u8]) -> Result<Claimed<'_>, String> {
+    if json.trim_ascii() == b"null" {
+        return Ok(Claimed::default());
+    }
+    serde_json::from_slice(json).map_err(|error| {
+        let why = if error.is_data() { type_fault(json) } else { schema::syntax_error(json, &error) };
+        format!("couldn't get version/kind; json parse error: {why}")
     })
 }
 
-/// The beginning of a body, for messages: as it is if it looks like JSON.
-fn summary(body: &[u8]) -> String {
-    const LEN_MAX: usize = 30;
-    let begin = &body[..body.len().min(LEN_MAX)];
-    let shown = match body.first() {
-        None => return "<empty>".to_owned(),
-        Some(b'{') => String::from_utf8_lossy(begin).into_owned(),
-        Some(_) => begin.iter().map(|byte| format!("{byte:02x}")).collect(),
+/// Go's words for a body that is JSON, but no object that names its kind.
+fn type_fault(json: &[u8]) -> String {
+    let found = |value: &Value| match value {
+        Value::Null | Value::Object(_) => "object",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
     };
-    if body.len() > LEN_MAX { format!("{shown} ...") } else { shown }
+    let tree: Value = serde_json::from_slice(json).unwrap_or_default();
+    let field = ["apiVersion", "kind"]
+        .into_iter()
+        .find_map(|name| tree.get(name).filter(|v| !v.is_string()).map(|v| (name, v)));
+    match field {
+        Some((name, value)) => {
+            format!("json: cannot unmarshal {} into Go struct field .{name} of type string", found(value))
+        }
+        None => format!(
+            "json: cannot unmarshal {} into Go value of type struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; \
+             Kind string \"json:\\\"kind,omitempty\\\"\" }}",
+            found(&tree)
+        ),
+    }
+}
+
+/// Checks the kind that the options of a deletion say they are of.
+pub(crate) fn claimed_kind(json: &[u8], wanted: &str) -> Result<(), String> {
+    let claimed = interpret(json)?;
+    match claimed.kind.as_deref() {
+        Some(other) if other != wanted => Err(format!(
+            "no kind {other:?} is registered for version {:?} in scheme \"pkg/apis/meta/internalversion/scheme/register.go:31\"",
+            claimed.api_version.as_deref().unwrap_or("meta.k8s.io/v1")
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn short_version(api_version: &str) -> String {
@@ -136,22 +231,34 @@ fn short_version(api_version: &str) -> String {
 }
 
 fn wrong_type(api_version: &str, kind: &str, wanted: &str, wanted_version: &str) -> Status {
+    let version = short_version(api_version);
+    match foreign(api_version, kind, wanted, wanted_version) {
+        Some(why) => schema::bad_request(&version, kind, wanted, &why),
+        None => Status::bad_request(format!(
+            "the API version in the data ({api_version}) does not match the expected API version ({wanted_version})"
+        )),
+    }
+}
+
+/// Why objects of a kind cannot become those of the wanted one; none when it is the same in another version.
+fn foreign(api_version: &str, kind: &str, wanted: &str, wanted_version: &str) -> Option<String> {
     let group = api::name::split_api_version(wanted_version).0;
     let (claimed_group, version) = api::name::split_api_version(api_version);
     let known = schema::builtin().kinds().any(|(g, v, k, _)| g == claimed_group && v == version && k == kind);
     if !known {
-        let message = format!(
-            "{kind} in version {version:?} cannot be handled as a {wanted}: no kind {kind:?} is registered for version \
-             {api_version:?} in scheme \"pkg/api/legacyscheme/scheme.go:30\""
-        );
-        return Status::bad_request(message);
+        return Some(format!(
+            "no kind {kind:?} is registered for version {api_version:?} in scheme \"pkg/api/legacyscheme/scheme.go:30\""
+        ));
     }
-    let internal = |group: &str| match group {
-        "" => "core".to_owned(),
-        group => group.split('.').next().unwrap_or(group).to_owned(),
+    // Both groups of events hold the same objects.
+    if kind == wanted && (claimed_group == group || kind == "Event") {
+        return None;
+    }
+    let internal = match group {
+        "" | "events.k8s.io" => "core",
+        group => group.split('.').next().unwrap_or(group),
     };
-    let why = format!("converting ({version}.{kind}) to ({}.{wanted}): unknown conversion", internal(group));
-    schema::bad_request(version, kind, wanted, &why)
+    Some(format!("converting ({version}.{kind}) to ({internal}.{wanted}): unknown conversion"))
 }
 
 /// The body as JSON: itself, or converted from YAML. Other content types are refused.
@@ -202,7 +309,8 @@ fn yaml_to_json(yaml: &Bytes) -> Result<Bytes, Status> {
     if serde_json::from_slice::<serde::de::IgnoredAny>(yaml).is_ok() {
         return Ok(yaml.clone());
     }
-    let tree = api::yaml::parse(yaml).map_err(|error| Status::bad_request(format!("error parsing YAML: {error}")))?;
+    let tree = api::yaml::parse(yaml)
+        .map_err(|error| Status::bad_request(format!("error converting YAML to JSON: {error}")))?;
     let json = serde_json::to_vec(&tree).map_err(Status::internal)?;
     Ok(json.into())
 }

@@ -6,15 +6,15 @@
 //! alive --delete--> terminating (finalizers)     the update that removes the last one deletes it
 //! ```
 
-use api::{Key, Revision, Status};
+use api::status::About;
+use api::{Key, Status};
 use bytes::Bytes;
 use serde_json::Value;
 
 use super::commit::{self, CommitError, Expect};
 use super::options::ListOptions;
-use super::selection::Selection;
 use super::update::{Existing, MODIFIED};
-use super::{Answer, AnswerBody, Call, DeleteOptions, meta};
+use super::{Answer, Call, DeleteOptions, list, meta};
 use crate::admission::{self, Attributes, Operation};
 use crate::{storage, tree};
 
@@ -35,8 +35,7 @@ pub(super) async fn delete(mut call: Call) -> Result<Answer, Status> {
     warn_of_orphans(&mut call, &options);
     let key = call.key();
     let deleted = delete_object(&call, &key, &options).await?;
-    let waits = options.propagation_policy.as_deref() == Some("Foreground") || options.orphan_dependents == Some(false);
-    let code = if !deleted.gone && waits { 202 } else { 200 };
+    let code = if !deleted.gone && options.orphan_dependents == Some(false) { 202 } else { 200 };
     if !deleted.gone || call.resource.returns_deleted {
         return call.answer(code, deleted.json);
     }
@@ -84,12 +83,14 @@ fn check_preconditions(call: &Call, existing: &Existing, options: &DeleteOptions
     let Some(wanted) = &options.preconditions else { return Ok(()) };
     let name = tree::text(&existing.tree, "metadata.name");
     let uid = tree::text(&existing.tree, "metadata.uid");
+    // Upstream names the kind here where it names the resource everywhere else.
+    let of_kind = About { group: &call.resource.gvr.group, resource: &call.resource.kind.kind, name };
     if let Some(asked) = wanted.uid.as_deref().filter(|asked| *asked != uid) {
         let why = format!(
             "the UID in the precondition ({asked}) does not match the UID in record ({uid}). The object might have \
              been deleted and then recreated"
         );
-        return Err(Status::conflict(call.about_name(name), &why));
+        return Err(Status::conflict(of_kind, &why));
     }
     let revision = existing.revision.to_string();
     if let Some(asked) = wanted.resource_version.as_deref().filter(|asked| *asked != revision) {
@@ -97,7 +98,7 @@ fn check_preconditions(call: &Call, existing: &Existing, options: &DeleteOptions
             "the ResourceVersion in the precondition ({asked}) does not match the ResourceVersion in record \
              ({revision}). The object might have been modified"
         );
-        return Err(Status::conflict(call.about_name(name), &why));
+        return Err(Status::conflict(of_kind, &why));
     }
     Ok(())
 }
@@ -251,36 +252,18 @@ fn finalizers_after(options: &DeleteOptions, old: &Value, orphans: bool) -> Vec<
     others.chain(wanted.into_iter().filter(|(wanted, _)| *wanted).map(|(_, name)| name)).map(str::to_owned).collect()
 }
 
-/// Deletes every object that the selectors match, and answers with the list of them.
+/// Deletes the objects that a list with these options shows, and answers with that list: as they were before. The
+/// first refusal ends it.
 pub(super) async fn delete_collection(mut call: Call) -> Result<Answer, Status> {
+    let list = ListOptions::read(&call, false)?;
     let options = DeleteOptions::read(&call)?;
     warn_of_orphans(&mut call, &options);
-    ListOptions::read(&call, false)?;
-    let selection = Selection::read(&call)?;
-    call.catch_up().await?;
-    let table = call.cache.table();
-    let revision: Revision = table.revision();
-    let keys: Vec<Key> = selection.objects(&table).map(|object| object.key()).collect();
-    let mut items = Vec::new();
-    for key in keys {
-        match delete_object(&call, &key, &options).await {
-            Ok(deleted) => items.push(deleted.json),
-            Err(status) if status.is_not_found() => {}
-            Err(status) => return Err(status),
+    let page = list::page(&call, &list).await?;
+    for object in &page.objects {
+        match delete_object(&call, &object.key(), &options).await {
+            Err(status) if !status.is_not_found() => return Err(status),
+            Ok(_) | Err(_) => {}
         }
     }
-    let head = super::list::head(&call, revision, None, None);
-    let items: Vec<Bytes> = items.iter().filter_map(storage::list_item).collect();
-    let mut body = head;
-    for (i, item) in items.iter().enumerate() {
-        body.extend_from_slice(if i == 0 { b"{" } else { b",{" });
-        body.extend_from_slice(item);
-    }
-    body.extend_from_slice(b"]}");
-    Ok(Answer {
-        code: 200,
-        content_type: "application/json",
-        body: AnswerBody::Whole(body.into()),
-        warnings: call.warnings,
-    })
+    list::send(call, page)
 }

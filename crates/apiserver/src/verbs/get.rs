@@ -3,15 +3,14 @@
 use api::Status;
 
 use super::commit;
-use super::options::ListOptions;
+use super::options::get_revision;
 use super::{Answer, Call};
 use crate::storage;
 
 pub(super) async fn get(call: Call) -> Result<Answer, Status> {
-    let options = ListOptions::read(&call, false)?;
     let key = call.key();
     // With a resourceVersion the cache may answer, once it is that new; without one the newest is meant.
-    let json = match options.revision {
+    let json = match get_revision(&call)? {
         Some(revision) => {
             call.engine.caches().reach(revision).await?;
             call.cache.table().get(&key).map(|object| object.json().clone())

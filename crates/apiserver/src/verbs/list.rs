@@ -10,7 +10,7 @@ use cache::Table;
 use serde::{Deserialize, Serialize};
 use store::Range;
 
-use super::options::ListOptions;
+use super::options::{Freshness, ListOptions};
 use super::selection::Selection;
 use super::{Answer, AnswerBody, Call};
 use crate::output::{Media, Rows, View};
@@ -19,55 +19,80 @@ use crate::{output, storage};
 /// A list up to this size is sent whole; a longer one in chunks of about this size.
 const CHUNK_LEN: usize = 64 << 10;
 
-/// What a continue token says. Opaque to clients.
-#[derive(Serialize, Deserialize)]
+const TOKEN_VERSION: &str = "meta.k8s.io/v1";
+/// The revision of a token that goes on at whatever is newest.
+const NEWEST: i64 = -1;
+
+/// What a continue token says; in upstream's form, though opaque to clients.
+#[derive(Serialize, Deserialize, Default)]
+#[serde(default)]
 struct Token {
+    #[serde(rename = "v")]
+    version: String,
     #[serde(rename = "rv")]
-    revision: u64,
-    /// Namespace and name of the first object of the next page.
-    start: (String, String),
+    revision: i64,
+    /// The key behind the last object of the page, within what is listed: `name\0` or `namespace/name\0`.
+    start: String,
+}
+
+/// One page: its objects, and where the next begins.
+pub(super) struct Page {
+    pub objects: VecDeque<Object>,
+    pub revision: Revision,
+    token: Option<String>,
+    remaining: Option<u64>,
 }
 
 pub(super) async fn list(call: Call) -> Result<Answer, Status> {
     let options = ListOptions::read(&call, false)?;
-    let selection = Selection::read(&call)?;
-    let (table, start) = table_of(&call, &options).await?;
+    let page = page(&call, &options).await?;
+    send(call, page)
+}
+
+/// The objects that a list (or the deletion of a collection) is about.
+pub(super) async fn page(call: &Call, options: &ListOptions) -> Result<Page, Status> {
+    let selection = Selection::read(call)?;
+    let (table, start) = table_of(call, options).await?;
     let revision = table.revision();
     let start = start.unwrap_or_else(|| Key::new(&call.context.info.namespace, ""));
-    let mut objects: VecDeque<Object> = VecDeque::new();
-    let mut next = None;
-    let mut remaining = 0u64;
-    for object in selection.objects_from(&table, start) {
-        if options.limit > 0 && objects.len() >= options.limit {
-            next.get_or_insert_with(|| object.key());
-            remaining += 1;
-            if selection.selects() {
-                break;
-            }
+    let mut page = Page { objects: VecDeque::new(), revision, token: None, remaining: None };
+    let mut candidates = selection.candidates_from(&table, start);
+    while let Some(object) = candidates.next() {
+        if !selection.matches(object) {
             continue;
         }
-        objects.push_back(object.clone());
+        page.objects.push_back(object.clone());
+        if page.objects.len() != options.limit {
+            continue;
+        }
+        // What is left may match or not: upstream does not look at it before it gives out a token.
+        let left = if selection.selects() { candidates.next().map_or(0, |_| 1) } else { candidates.count() as u64 };
+        if left > 0 {
+            page.token = Some(encode_token(call, i64::try_from(revision.0).unwrap_or(NEWEST), &behind(&object.key())));
+            page.remaining = Some(left).filter(|_| !selection.selects());
+            call.cache.keep_snapshot(&table);
+        }
+        break;
     }
-    let token = next.map(|key| encode_token(revision, &key));
-    if token.is_some() {
-        call.cache.keep_snapshot(&table);
-    }
-    let remaining = Some(remaining).filter(|count| *count > 0 && !selection.selects());
-    send(call, objects, revision, token, remaining)
+    Ok(page)
 }
 
 /// The objects as the options want them: the newest, at least as new as, exactly at, or those of a token.
 async fn table_of(call: &Call, options: &ListOptions) -> Result<(Table, Option<Key>), Status> {
     if let Some(text) = &options.continue_token {
-        let token = decode_token(text)?;
-        let start = Key::new(&token.start.0, &token.start.1);
-        return Ok((at_revision(call, Revision(token.revision), Some(&start)).await?, Some(start)));
+        let (revision, start) = decode_token(call, text)
+            .map_err(|why| Status::bad_request(format!("invalid continue token: continue key is not valid{why}")))?;
+        let Ok(revision) = u64::try_from(revision) else {
+            call.catch_up().await?;
+            return Ok((call.cache.table(), Some(start)));
+        };
+        return Ok((at_revision(call, Revision(revision), Some(&start)).await?, Some(start)));
     }
-    match options.revision {
-        None => call.catch_up().await?,
-        Some(Revision::ZERO) => {}
-        Some(revision) if options.exact => return Ok((at_revision(call, revision, None).await?, None)),
-        Some(revision) => call.engine.caches().reach(revision).await?,
+    match options.freshness() {
+        Freshness::Newest => call.catch_up().await?,
+        Freshness::Any => {}
+        Freshness::NotOlderThan(revision) => call.engine.caches().reach(revision).await?,
+        Freshness::Exactly(revision) => return Ok((at_revision(call, revision, None).await?, None)),
     }
     Ok((call.cache.table(), None))
 }
@@ -122,24 +147,60 @@ fn expired(call: &Call, start: Option<&Key>) -> Status {
          results. Continuing with the provided token results in an inconsistent list - objects that were created, \
          modified, or deleted between the time the first chunk was returned and now may show up in the list.",
     );
-    let token = encode_token(call.cache.table().revision(), start);
+    let token = encode_token(call, NEWEST, start);
     Status { continue_token: Some(token.into()), ..status }
 }
 
-fn encode_token(revision: Revision, start: &Key) -> String {
-    let token = Token { revision: revision.0, start: (start.namespace.to_string(), start.name.to_string()) };
+/// The first key after `key`.
+fn behind(key: &Key) -> Key {
+    Key::new(&key.namespace, &format!("{}\0", key.name))
+}
+
+fn encode_token(call: &Call, revision: i64, start: &Key) -> String {
+    let within = call.context.info.namespace.is_empty() && !start.namespace.is_empty();
+    let start = if within { start.to_string() } else { start.name.to_string() };
+    let token = Token { version: TOKEN_VERSION.to_owned(), revision, start };
     let json = serde_json::to_vec(&token).expect("invariant: a token always encodes");
     URL_SAFE_NO_PAD.encode(json)
 }
 
-fn decode_token(text: &str) -> Result<Token, Status> {
-    let bytes = URL_SAFE_NO_PAD.decode(text).ok();
-    let token = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    token.ok_or_else(|| Status::bad_request("continue key is not valid: illegal base64 data or unknown form"))
+/// The revision and the first key of the next page. A key may not lead out of what is listed.
+fn decode_token(call: &Call, text: &str) -> Result<(i64, Key), String> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|error| format!(": {}", base64_fault(text, &error)))?;
+    let token: Token =
+        serde_json::from_slice(&bytes).map_err(|error| format!(": {}", api::schema::syntax_error(&bytes, &error)))?;
+    if token.version != TOKEN_VERSION {
+        return Err(format!(": server does not recognize this encoded version {}", token.version));
+    }
+    if token.revision == 0 {
+        return Err(": incorrect encoded start resourceVersion (version meta.k8s.io/v1)".to_owned());
+    }
+    if token.start.is_empty() {
+        return Err(": encoded start key empty (version meta.k8s.io/v1)".to_owned());
+    }
+    let path = token.start.strip_prefix('/').unwrap_or(&token.start);
+    if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return Err(format!(": {}", token.start));
+    }
+    let namespace = &call.context.info.namespace;
+    let (namespace, name) = match path.split_once('/') {
+        Some((inner, name)) if namespace.is_empty() => (inner, name),
+        _ => (namespace.as_str(), path),
+    };
+    Ok((token.revision, Key::new(namespace, name)))
+}
+
+/// Go's words for text that is no base64.
+fn base64_fault(text: &str, error: &base64::DecodeError) -> String {
+    let at = match error {
+        base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => *at,
+        base64::DecodeError::InvalidLength(_) | base64::DecodeError::InvalidPadding => text.len().saturating_sub(1),
+    };
+    format!("illegal base64 data at input byte {at}")
 }
 
 /// `{"kind":"PodList","apiVersion":"v1","metadata":{...},"items":[`
-pub(super) fn head(call: &Call, revision: Revision, token: Option<&str>, remaining: Option<u64>) -> Vec<u8> {
+fn head(call: &Call, revision: Revision, token: Option<&str>, remaining: Option<u64>) -> Vec<u8> {
     let kind = &call.resource.kind;
     let mut head = format!(
         r#"{{"kind":"{}List","apiVersion":"{}","metadata":{},"items":["#,
@@ -165,13 +226,15 @@ pub(crate) fn list_meta(revision: Revision, token: Option<&str>, remaining: Opti
     meta
 }
 
-fn send(
-    call: Call,
-    objects: VecDeque<Object>,
-    revision: Revision,
-    token: Option<String>,
-    remaining: Option<u64>,
-) -> Result<Answer, Status> {
+pub(super) fn send(mut call: Call, page: Page) -> Result<Answer, Status> {
+    let warnings = std::mem::take(&mut call.warnings);
+    let mut answer = encoded(call, page)?;
+    answer.warnings = warnings;
+    Ok(answer)
+}
+
+fn encoded(call: Call, page: Page) -> Result<Answer, Status> {
+    let Page { objects, revision, token, remaining } = page;
     if call.form.view == (View::Partial { list: false }) {
         let kind = output::go_type(&call.resource.kind);
         let why = format!("you requested PartialObjectMetadata, but the requested object is a list ({kind}List)");

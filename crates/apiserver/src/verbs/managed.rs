@@ -2,11 +2,13 @@
 
 use api::Status;
 use api::apply::{self, Writer};
-use serde_json::Value;
+use api::schema::{self, Validation};
+use serde_json::{Map, Value};
 
 use super::{Call, RequestContext, WriteOptions, decode};
 use crate::engine::Engine;
 use crate::resource::{Resource, Subresource};
+use crate::tree;
 
 /// Whether a write still has to claim what it changes. An applied object comes with its owners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +42,52 @@ pub(crate) fn applied(
 ) -> Result<Value, Status> {
     let version = call.resource.kind.api_version();
     let schema = decode::schema_of(&call.resource)?;
+    if tree::text(configuration, "kind") != call.resource.kind.kind {
+        return Err(foreign(configuration));
+    }
     let mut new = apply::apply(live, configuration, options.force, schema, writer(call, options, &version))?;
+    // The merged object is decoded as any other: what no field can hold is found here at the latest.
+    let decoded = schema::convert_tree(&new, schema, Validation::Ignore);
+    new = decoded.map_err(|why| unconvertible(configuration, &why))?.value;
     super::prepare::apply_defaults(&call.resource, &mut new);
     Ok(new)
+}
+
+/// A configuration of another kind than what it is applied to.
+pub(crate) fn foreign(configuration: &Value) -> Status {
+    Status::bad_request(format!("invalid object type: {}", apply::kind_text(configuration)))
+}
+
+fn unconvertible(configuration: &Value, why: &str) -> Status {
+    let text = |path: &str| tree::text(configuration, path);
+    let kind = apply::kind_text(configuration);
+    let place = format!("({}/{}; {kind})", text("metadata.namespace"), text("metadata.name"));
+    let message = format!(
+        "failed to convert new object {place} to proper version: unable to convert unstructured object to {kind}: {why}"
+    );
+    Status::failure(500, "", message)
+}
+
+/// Owners of which only the time is new have not changed: a write that changes nothing else is none.
+pub(crate) fn ignore_times(new: &mut Value, old: &Value) {
+    const OWNERS: &str = "metadata.managedFields";
+    let (mine, theirs) = (tree::list(new, OWNERS), tree::list(old, OWNERS));
+    if mine == theirs || mine.len() != theirs.len() || new.as_object().map(Map::len) != old.as_object().map(Map::len) {
+        return;
+    }
+    let timeless = |entry: &Value| {
+        let mut entry = entry.clone();
+        tree::remove(&mut entry, "time");
+        entry
+    };
+    if !mine.iter().map(timeless).eq(theirs.iter().map(timeless)) {
+        return;
+    }
+    let mut candidate = new.clone();
+    tree::copy(&mut candidate, old, OWNERS);
+    if candidate == *old {
+        *new = candidate;
+    }
 }
 
 fn writer<'a>(call: &'a Call, options: &'a WriteOptions, api_version: &'a str) -> Writer<'a> {

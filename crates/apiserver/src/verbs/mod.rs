@@ -39,11 +39,11 @@ use crate::watchcache::WatchCache;
 pub(crate) use crate::output::json_of;
 pub(crate) use commit::{CommitError, encode, put};
 pub(crate) use decode::{decode_as, decode_review, media_type, named_schema};
-pub(crate) use managed::{Tracking, track_review};
-pub(crate) use meta::timestamp;
+pub(crate) use managed::{Tracking, foreign, track_review};
+pub(crate) use meta::{check_name, timestamp};
 pub use params::Params;
 pub(crate) use params::unescape;
-pub(crate) use patch::Patch;
+pub(crate) use patch::{Patch, configuration};
 pub(crate) use {commit::Expect, create::create_object, delete::delete_object, update::Existing, update::replace};
 pub(crate) use {options::DeleteOptions, options::WriteOptions};
 

@@ -1,13 +1,18 @@
 //! The options of each verb, read from the query (and, for deletions, from the body).
 
-use api::schema::Validation;
+use api::schema::{self, Validation};
 use api::status::Cause;
+use api::validation::Path;
 use api::{Gvk, Revision, Status};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::Call;
-use crate::causes::{forbidden, invalid_value, unsupported};
+use crate::causes::{forbidden, invalid_value, required, unsupported};
 use crate::resource::invalid;
+
+const DELETE_OPTIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
+const FIELD_MANAGER_LEN_MAX: usize = 128;
 
 /// Options of create, update and patch.
 #[derive(Clone, Debug, Default)]
@@ -19,10 +24,30 @@ pub struct WriteOptions {
 }
 
 impl WriteOptions {
-    /// `kind` is the name that upstream gives the options in messages: CreateOptions, UpdateOptions, PatchOptions.
+    /// `kind` is the name that upstream gives the options in messages: CreateOptions, UpdateOptions.
     pub fn read(call: &Call, kind: &'static str) -> Result<Self, Status> {
+        Self::with_causes(call, kind, Vec::new())
+    }
+
+    /// Options of a patch; who applies has to say who they are, and nobody else may force.
+    pub fn of_patch(call: &Call, applies: bool) -> Result<Self, Status> {
         let params = &call.context.params;
-        let mut causes = dry_run_causes(params.all("dryRun"));
+        let mut causes = Vec::new();
+        if applies && params.get("fieldManager").is_none() {
+            causes.push(required("fieldManager", "is required for apply patch"));
+        }
+        if !applies && params.given("force").is_some() {
+            causes.push(forbidden("force", "may not be specified for non-apply patch"));
+        }
+        Self::with_causes(call, "PatchOptions", causes)
+    }
+
+    fn with_causes(call: &Call, kind: &'static str, mut causes: Vec<Cause>) -> Result<Self, Status> {
+        let params = &call.context.params;
+        let manager = params.get("fieldManager").unwrap_or_default();
+        causes.extend(field_manager_causes(manager));
+        let dry_run: Vec<&str> = params.all("dryRun").collect();
+        causes.extend(dry_run_cause(&dry_run));
         let wanted = params.get("fieldValidation").unwrap_or_default();
         let validation = Validation::parse(wanted);
         if validation.is_none() {
@@ -30,20 +55,29 @@ impl WriteOptions {
         }
         invalid(&meta_kind(kind), "", causes)?;
         Ok(Self {
-            dry_run: params.get("dryRun").is_some(),
-            field_manager: api::apply::manager_name(
-                params.get("fieldManager").unwrap_or_default(),
-                &call.context.user_agent,
-            ),
+            dry_run: !dry_run.is_empty(),
+            field_manager: api::apply::manager_name(manager, &call.context.user_agent),
             validation: validation.unwrap_or_default(),
             force: params.flag("force"),
         })
     }
 }
 
-fn dry_run_causes<'a>(values: impl Iterator<Item = &'a str>) -> Vec<Cause> {
-    let unknown = values.filter(|value| !value.is_empty() && *value != "All");
-    unknown.map(|value| unsupported("dryRun", value, r#""All""#)).collect()
+fn field_manager_causes(manager: &str) -> Vec<Cause> {
+    let path = Path::new("fieldManager");
+    let mut causes = Vec::new();
+    if manager.len() > FIELD_MANAGER_LEN_MAX {
+        causes.push(path.too_long(FIELD_MANAGER_LEN_MAX));
+    }
+    for (at, c) in manager.char_indices().filter(|(_, c)| c.is_control()) {
+        causes.push(path.invalid(manager, &format!("invalid character U+{:04X} (at position {at})", u32::from(c))));
+    }
+    causes
+}
+
+fn dry_run_cause(values: &[&str]) -> Option<Cause> {
+    let unknown = values.iter().any(|value| *value != "All");
+    unknown.then(|| Path::new("dryRun").not_supported(Value::from(values.to_vec()), &["All"]))
 }
 
 fn meta_kind(kind: &'static str) -> Gvk {
@@ -82,31 +116,29 @@ impl DeleteOptions {
 
     fn from_query(call: &Call) -> Result<Self, Status> {
         let params = &call.context.params;
-        let seconds = params.get("gracePeriodSeconds").map(|text| {
-            text.parse().map_err(|_| Status::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax")))
-        });
-        let dry_run: Vec<_> = params.all("dryRun").filter(|value| !value.is_empty()).map(str::to_owned).collect();
+        let dry_run: Vec<_> = params.all("dryRun").map(str::to_owned).collect();
         Ok(Self {
-            grace_period_seconds: seconds.transpose()?,
-            propagation_policy: params.get("propagationPolicy").map(str::to_owned),
-            orphan_dependents: params.get("orphanDependents").map(|_| params.flag("orphanDependents")),
+            grace_period_seconds: number(call, "gracePeriodSeconds")?,
+            propagation_policy: params.given("propagationPolicy").map(str::to_owned),
+            orphan_dependents: params.switch("orphanDependents"),
             preconditions: None,
             dry_run: (!dry_run.is_empty()).then_some(dry_run),
         })
     }
 
+    /// Upstream does not wrap what its decoder says of this body: the answer is a bare 500.
     fn from_body(call: &Call) -> Result<Self, Status> {
         let json = super::decode::json_body(call)?;
-        serde_json::from_slice(&json).map_err(|error| {
-            Status::bad_request(format!(
-                "DeleteOptions in version \"v1\" cannot be handled as a DeleteOptions: {error}"
-            ))
-        })
+        let failed = |why: String| Status::failure(500, "", why);
+        super::decode::claimed_kind(&json, "DeleteOptions").map_err(failed)?;
+        let decoded = schema::decode(&json, super::decode::named_schema(DELETE_OPTIONS)?, Validation::Ignore);
+        let tree = decoded.map_err(failed)?.value;
+        serde_json::from_value(tree).map_err(|error| failed(error.to_string()))
     }
 
     /// What upstream refuses before it looks at the object.
     pub fn check(&self) -> Result<(), Status> {
-        let mut causes = dry_run_causes(self.dry_run.iter().flatten().map(String::as_str));
+        let mut causes = Vec::new();
         if self.orphan_dependents.is_some() && self.propagation_policy.is_some() {
             let shown = serde_json::json!(self.propagation_policy);
             let why = "orphanDependents and deletionPropagation cannot be both set";
@@ -116,92 +148,154 @@ impl DeleteOptions {
         if let Some(other) = policy.filter(|policy| !matches!(*policy, "Foreground" | "Background" | "Orphan")) {
             causes.push(unsupported("propagationPolicy", other, r#""Foreground", "Background", "Orphan", "nil""#));
         }
+        let dry_run: Vec<&str> = self.dry_run.iter().flatten().map(String::as_str).collect();
+        causes.extend(dry_run_cause(&dry_run));
         invalid(&meta_kind("DeleteOptions"), "", causes)
     }
+}
+
+/// What a list or a watch asks of the age of what it shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Freshness {
+    /// As new as the newest acknowledged write.
+    #[default]
+    Newest,
+    /// Whatever is at hand (`resourceVersion=0`).
+    Any,
+    NotOlderThan(Revision),
+    Exactly(Revision),
 }
 
 /// Options of list and watch.
 #[derive(Clone, Debug, Default)]
 pub struct ListOptions {
+    /// None when zero.
     pub limit: usize,
     pub continue_token: Option<String>,
     /// `None` when not sent; zero means "any".
     pub revision: Option<Revision>,
     pub exact: bool,
     pub allow_bookmarks: bool,
-    pub send_initial_events: bool,
-    pub timeout_secs: Option<u64>,
+    /// `None`: a watch begins as its revision says.
+    pub send_initial_events: Option<bool>,
+    pub timeout_secs: Option<i64>,
 }
 
 impl ListOptions {
     pub fn read(call: &Call, watch: bool) -> Result<Self, Status> {
         let params = &call.context.params;
-        let number = |name: &str| -> Result<Option<u64>, Status> {
-            let parse = |text: &str| text.parse::<u64>().map_err(|_| not_a_number(name, text));
-            params.get(name).map(parse).transpose()
-        };
-        let revision = number("resourceVersion")?.map(Revision);
-        let matching = params.get("resourceVersionMatch");
-        let options = Self {
-            limit: number("limit")?.map_or(0, |limit| usize::try_from(limit).unwrap_or(usize::MAX)),
+        let limit = number(call, "limit")?.unwrap_or_default();
+        let timeout_secs = number(call, "timeoutSeconds")?;
+        let asked = params.get("resourceVersion");
+        let matching = params.get("resourceVersionMatch").unwrap_or_default();
+        let mut options = Self {
+            limit: usize::try_from(limit).unwrap_or_default(),
             continue_token: params.get("continue").map(str::to_owned),
-            revision,
-            exact: matching == Some("Exact"),
+            revision: None,
+            exact: matching == "Exact",
             allow_bookmarks: params.flag("allowWatchBookmarks"),
-            send_initial_events: params.flag("sendInitialEvents"),
-            timeout_secs: number("timeoutSeconds")?,
+            send_initial_events: params.switch("sendInitialEvents"),
+            timeout_secs,
         };
-        invalid(
-            &meta_kind("ListOptions"),
-            "",
-            options.causes(matching, watch, params.get("sendInitialEvents").is_some()),
-        )?;
+        let causes = if watch { options.watch_causes(matching) } else { options.list_causes(matching, asked) };
+        invalid(&meta_kind("ListOptions"), "", causes)?;
+        options.revision = asked.map(|text| revision(text).map_err(|why| unreadable(watch, &why))).transpose()?;
+        // Without a match, a limit with a revision means that very revision, as it always did; "any" knows no pages.
+        let positive = options.revision.is_some_and(|asked| asked > Revision::ZERO);
+        options.exact |= matching.is_empty() && options.limit > 0 && positive;
+        if options.revision == Some(Revision::ZERO) {
+            options.limit = 0;
+        }
+        if !watch && options.continue_token.is_some() && positive {
+            return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
+        }
         Ok(options)
     }
 
-    fn causes(&self, matching: Option<&str>, watch: bool, initial_events: bool) -> Vec<Cause> {
-        let field = "resourceVersionMatch";
-        match matching {
-            None if watch && initial_events => {
-                vec![forbidden(field, "resourceVersionMatch is required when sendInitialEvents is set")]
-            }
-            None => Vec::new(),
-            Some("NotOlderThan") if watch && initial_events => Vec::new(),
-            Some(_) if watch => vec![forbidden(
-                field,
-                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-            )],
-            Some("Exact") if self.revision == Some(Revision::ZERO) => {
-                vec![forbidden(field, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"")]
-            }
-            Some("Exact" | "NotOlderThan") if self.continue_token.is_some() => {
-                vec![forbidden(field, "resourceVersionMatch is forbidden when continue is provided")]
-            }
-            Some("Exact" | "NotOlderThan") if self.revision.is_none() => {
-                vec![forbidden(field, "resourceVersionMatch is forbidden unless resourceVersion is provided")]
-            }
-            Some("Exact" | "NotOlderThan") => Vec::new(),
-            Some(other) => vec![unsupported(field, other, r#""Exact", "NotOlderThan", """#)],
+    /// How new the objects of a list have to be.
+    pub fn freshness(&self) -> Freshness {
+        match self.revision {
+            None => Freshness::Newest,
+            Some(Revision::ZERO) => Freshness::Any,
+            Some(revision) if self.exact => Freshness::Exactly(revision),
+            Some(revision) => Freshness::NotOlderThan(revision),
         }
     }
-}
 
-fn not_a_number(name: &str, text: &str) -> Status {
-    if name == "resourceVersion" {
-        let why = format!("strconv.ParseUint: parsing {text:?}: invalid syntax");
-        let cause = invalid_value(name, &text.into(), &why);
-        return resource_version_refused(cause);
+    fn list_causes(&self, matching: &str, revision: Option<&str>) -> Vec<Cause> {
+        let field = "resourceVersionMatch";
+        let mut causes = Vec::new();
+        if !matching.is_empty() {
+            if revision.is_none() {
+                let why = "resourceVersionMatch is forbidden unless resourceVersion is provided";
+                causes.push(forbidden(field, why));
+            }
+            if self.continue_token.is_some() {
+                causes.push(forbidden(field, "resourceVersionMatch is forbidden when continue is provided"));
+            }
+            if !matches!(matching, "Exact" | "NotOlderThan") {
+                causes.push(unsupported(field, matching, r#""Exact", "NotOlderThan", """#));
+            }
+            if matching == "Exact" && revision == Some("0") {
+                let why = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
+                causes.push(forbidden(field, why));
+            }
+        }
+        if self.send_initial_events.is_some() {
+            causes.push(forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+        }
+        causes
     }
-    Status::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
+
+    fn watch_causes(&self, matching: &str) -> Vec<Cause> {
+        let field = "resourceVersionMatch";
+        let mut causes = Vec::new();
+        if self.send_initial_events.is_some() && matching != "NotOlderThan" {
+            causes.push(forbidden(field, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
+        }
+        if matching.is_empty() {
+            return causes;
+        }
+        if self.send_initial_events.is_none() {
+            let why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+            causes.push(forbidden(field, why));
+        }
+        if matching != "NotOlderThan" {
+            causes.push(unsupported(field, matching, r#""NotOlderThan""#));
+        }
+        if self.continue_token.is_some() {
+            causes.push(forbidden(field, "resourceVersionMatch is forbidden when continue is provided"));
+        }
+        causes
+    }
 }
 
-fn resource_version_refused(cause: Cause) -> Status {
-    let message = format!("ListOptions.meta.k8s.io \"\" is invalid: {}: {}", cause.field, cause.message);
-    let details = api::status::Details {
-        group: "meta.k8s.io".to_owned(),
-        kind: "ListOptions".to_owned(),
-        causes: vec![cause],
-        ..Default::default()
-    };
-    Status::failure(422, "Invalid", message).with_details(details)
+/// The revision that a GET wants the object to be at least as new as.
+pub(super) fn get_revision(call: &Call) -> Result<Option<Revision>, Status> {
+    let asked = call.context.params.get("resourceVersion");
+    asked.map(|text| revision(text).map_err(|why| Status::failure(500, "", why))).transpose()
+}
+
+fn revision(text: &str) -> Result<Revision, String> {
+    text.parse().map_err(|_| {
+        let why = if text.bytes().all(|byte| byte.is_ascii_digit()) { "value out of range" } else { "invalid syntax" };
+        let cause =
+            invalid_value("resourceVersion", &text.into(), &format!("strconv.ParseUint: parsing {text:?}: {why}"));
+        format!("{}: {}", cause.field, cause.message)
+    })
+}
+
+/// Lists check the revision before they go on, watches find out on the way.
+fn unreadable(watch: bool, why: &str) -> Status {
+    if watch { Status::failure(500, "", why) } else { Status::bad_request(format!("invalid resource version: {why}")) }
+}
+
+fn number(call: &Call, name: &str) -> Result<Option<i64>, Status> {
+    let Some(text) = call.context.params.given(name) else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| {
+        let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+        let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let why = if is_number { "value out of range" } else { "invalid syntax" };
+        Status::bad_request(format!("strconv.ParseInt: parsing {text:?}: {why}"))
+    })
 }

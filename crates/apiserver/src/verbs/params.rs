@@ -25,9 +25,19 @@ impl Params {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// Upstream reads `1`, `true` and the like as true, and anything it does not know as false.
+    /// The first value, the empty one included.
+    pub fn given(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Upstream reads everything but `0` and `false` as true: `?watch` is one.
     pub fn flag(&self, name: &str) -> bool {
-        self.get(name).is_some_and(|value| matches!(value, "1" | "t" | "T" | "true" | "TRUE" | "True"))
+        self.switch(name).unwrap_or_default()
+    }
+
+    /// [`Params::flag`], where absence says something else than false.
+    pub fn switch(&self, name: &str) -> Option<bool> {
+        self.given(name).map(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
     }
 }
 
@@ -60,5 +70,12 @@ mod tests {
         assert_eq!(params.get("labelSelector"), Some("a=b,c"));
         assert_eq!((params.flag("watch"), params.get("x"), params.get("empty")), (true, Some("a b"), None));
         assert_eq!(params.get("pct"), Some("%zz"));
+    }
+
+    #[test]
+    fn a_flag_is_set_unless_it_says_no() {
+        let params = Params::parse("a&b=0&c=false&d=no&e=False&f=true");
+        let read = ["a", "b", "c", "d", "e", "f", "g"].map(|name| params.switch(name));
+        assert_eq!(read, [Some(true), Some(false), Some(false), Some(true), Some(false), Some(true), None]);
     }
 }

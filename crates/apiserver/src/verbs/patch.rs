@@ -1,7 +1,8 @@
 //! PATCH: the four ways to change an object, applied to the newest one and tried again when others write.
 
+use api::Status;
+use api::patch::Patched;
 use api::schema::{self, Validation};
-use api::{Status, status::Cause};
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -13,40 +14,36 @@ pub(crate) enum Patch {
     Json(Bytes),
     Merge(Bytes),
     Strategic(Bytes),
-    /// The configuration that is applied.
-    Apply(Value),
+    /// The configuration that is applied, in YAML or JSON.
+    Apply(Bytes),
 }
 
 pub(super) async fn patch(mut call: Call) -> Result<Answer, Status> {
-    let options = WriteOptions::read(&call, "PatchOptions")?;
-    match Patch::read(&call)? {
-        Patch::Apply(configuration) => apply(call, &configuration, &options).await,
-        patch => {
-            if options.force {
-                return Err(refused("force", "Forbidden: may not be specified for non-apply patch"));
-            }
-            let key = call.key();
-            let make = |call: &mut Call, old: &Value| patch.patched(call, old, options.validation);
-            let json = update::replace(&mut call, &key, &options, managed::Tracking::Changes, make).await?;
-            call.answer(200, json)
-        }
+    let patch = Patch::read(&call)?;
+    let options = WriteOptions::of_patch(&call, matches!(patch, Patch::Apply(_)))?;
+    if let Patch::Apply(body) = patch {
+        return apply(call, &body, &options).await;
     }
+    let key = call.key();
+    let make = |call: &mut Call, old: &Value| {
+        let mut object = patch.patched(call, old, options.validation)?;
+        meta::place(call, &mut object)?;
+        Ok(object)
+    };
+    let json = update::replace(&mut call, &key, &options, managed::Tracking::Changes, make).await?;
+    call.answer(200, json)
 }
 
 impl Patch {
+    /// By the content type; a body is looked at only once the options are known to be good.
     pub(crate) fn read(call: &Call) -> Result<Self, Status> {
         let content_type = call.context.content_type.split(';').next().unwrap_or_default().trim();
-        let tree = || -> Result<Value, Status> {
-            let json = decode::json_body(call)?;
-            serde_json::from_slice(&json).map_err(|error| {
-                Status::bad_request(format!("error decoding patch: {}", schema::syntax_error(&json, &error)))
-            })
-        };
+        let body = call.context.body.clone();
         match content_type {
-            "application/json-patch+json" => Ok(Self::Json(call.context.body.clone())),
-            "application/merge-patch+json" => Ok(Self::Merge(call.context.body.clone())),
-            "application/strategic-merge-patch+json" => Ok(Self::Strategic(call.context.body.clone())),
-            "application/apply-patch+yaml" => Ok(Self::Apply(tree()?)),
+            "application/json-patch+json" => Ok(Self::Json(body)),
+            "application/merge-patch+json" => Ok(Self::Merge(body)),
+            "application/strategic-merge-patch+json" => Ok(Self::Strategic(body)),
+            "application/apply-patch+yaml" => Ok(Self::Apply(body)),
             _ => Err(decode::unsupported_media_type(
                 "the body of the request was in an unknown format - accepted media types include: \
                  application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, \
@@ -57,14 +54,31 @@ impl Patch {
 
     fn patched(&self, call: &mut Call, old: &Value, validation: Validation) -> Result<Value, Status> {
         let schema = decode::schema_of(&call.resource)?;
-        let patched = self.apply_to(old, schema)?;
-        let object = decode::patched(call, &patched, validation)?;
-        check_identity(call, &object, old)?;
-        Ok(object)
+        let Patched { mut value, findings } = self.apply_to(old, schema)?;
+        // Findings of the object are collected here; whether they refuse it is decided below.
+        let collect = if validation == Validation::Ignore { Validation::Ignore } else { Validation::Warn };
+        let findings = if validation == Validation::Ignore { Vec::new() } else { findings };
+        let (decoded, shown) = match self {
+            Self::Strategic(patch) => {
+                // A strategic merge patch changes an object whose kind is known: it cannot change that.
+                tree::copy(&mut value, old, "apiVersion");
+                tree::copy(&mut value, old, "kind");
+                let patch: Value = serde_json::from_slice(patch).unwrap_or_default();
+                (schema::convert_tree(&value, schema, collect), api::patch::go_text(&patch))
+            }
+            Self::Json(_) | Self::Merge(_) | Self::Apply(_) => {
+                let decoded =
+                    decode::check_type(call, &value).and_then(|()| schema::decode_tree(&value, schema, collect));
+                tree::copy(&mut value, old, "apiVersion");
+                tree::copy(&mut value, old, "kind");
+                (decoded, value.to_string())
+            }
+        };
+        decode::patched(call, decoded, findings, &shown, validation)
     }
 
     /// The patched tree, not yet checked against its schema.
-    pub(crate) fn apply_to(&self, old: &Value, schema: schema::Schema<'_>) -> Result<Value, Status> {
+    pub(crate) fn apply_to(&self, old: &Value, schema: schema::Schema<'_>) -> Result<Patched, Status> {
         match self {
             Self::Json(patch) => api::patch::json(old, patch),
             Self::Merge(patch) => api::patch::merge(old, patch),
@@ -74,37 +88,18 @@ impl Patch {
     }
 }
 
-fn check_identity(call: &Call, new: &Value, old: &Value) -> Result<(), Status> {
-    let (name, wanted) = (tree::text(new, "metadata.name"), tree::text(old, "metadata.name"));
-    if name != wanted {
-        let why = format!("the name of the object ({name}) does not match the name on the URL ({wanted})");
-        return Err(Status::bad_request(why));
-    }
-    if tree::text(new, "metadata.namespace") != tree::text(old, "metadata.namespace") {
-        return Err(Status::bad_request(
-            "the namespace of the provided object does not match the namespace sent on the request",
-        ));
-    }
-    let kind = &call.resource.kind;
-    if tree::text(new, "kind") != kind.kind || tree::text(new, "apiVersion") != kind.api_version() {
-        return Err(Status::bad_request("the patch may not change apiVersion or kind"));
-    }
-    Ok(())
-}
-
 /// Server-side apply: creates the object when it is not there.
-async fn apply(mut call: Call, configuration: &Value, options: &WriteOptions) -> Result<Answer, Status> {
-    if call.context.params.get("fieldManager").is_none() {
-        return Err(refused("fieldManager", "Required value: is required for apply patch"));
-    }
-    let checked = checked_configuration(&mut call, configuration, options)?;
+async fn apply(mut call: Call, body: &Bytes, options: &WriteOptions) -> Result<Answer, Status> {
+    let configuration = configuration(body)?;
+    let doubled = decode::doubled_in_yaml(&call, options.validation);
     let key = call.key();
     if super::commit::read(&call, &key).await?.is_none() {
         if !call.subresource().is_empty() {
             return Err(Status::not_found(call.about()));
         }
-        let mut object = managed::applied(&call, None, &checked, options)?;
-        meta::place(&call, &mut object)?;
+        let object = applied(&mut call, None, &configuration, &doubled, options)?;
+        refuse_uid(&call, &object)?;
+        update::may_create(&call)?;
         match super::create_object(&mut call, object, options, managed::Tracking::Done).await {
             Err(status) if status.is_already_exists() => {}
             created => {
@@ -113,42 +108,60 @@ async fn apply(mut call: Call, configuration: &Value, options: &WriteOptions) ->
             }
         }
     }
-    let make = |call: &mut Call, old: &Value| managed::applied(call, Some(old), &checked, options);
+    let make = |call: &mut Call, old: &Value| applied(call, Some(old), &configuration, &doubled, options);
     let json = update::replace(&mut call, &key, options, managed::Tracking::Done, make).await?;
     call.answer(200, json)
 }
 
-fn checked_configuration(call: &mut Call, configuration: &Value, options: &WriteOptions) -> Result<Value, Status> {
-    let kind = call.resource.kind.clone();
-    let schema = decode::schema_of(&call.resource)?;
-    if tree::text(configuration, "kind") != kind.kind || tree::text(configuration, "apiVersion") != kind.api_version() {
-        let why = format!(
-            "invalid object type: {}, Kind={}",
-            tree::text(configuration, "apiVersion"),
-            tree::text(configuration, "kind")
-        );
-        return Err(Status::bad_request(why));
+pub(crate) fn configuration(body: &Bytes) -> Result<Value, Status> {
+    let undecodable = |why: &str| Status::bad_request(format!("error decoding YAML: {why}"));
+    let tree = api::yaml::parse(body);
+    match tree.map_err(|error| undecodable(&format!("error converting YAML to JSON: {error}")))? {
+        Value::Null => Ok(Value::Object(serde_json::Map::new())),
+        tree @ Value::Object(_) => Ok(tree),
+        other => {
+            let found = match other {
+                Value::Array(_) => "array",
+                Value::String(_) => "string",
+                Value::Number(_) => "number",
+                Value::Bool(_) | Value::Null | Value::Object(_) => "bool",
+            };
+            Err(undecodable(&format!(
+                "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {found} into Go value of type \
+                 map[string]interface {{}}"
+            )))
+        }
     }
-    let decoded = schema::decode_tree(configuration, schema, options.validation)
-        .map_err(|why| schema::bad_request(&kind.version, &kind.kind, &kind.kind, &why))?;
-    call.warnings.extend(decoded.warnings);
-    let mut checked = decoded.value;
-    if tree::is_set(&checked, "metadata.managedFields") {
-        return Err(Status::bad_request("metadata.managedFields must be nil"));
-    }
-    meta::place(call, &mut checked)?;
-    Ok(checked)
 }
 
-fn refused(field: &str, message: &str) -> Status {
-    let reason = if message.starts_with("Required") { "FieldValueRequired" } else { "FieldValueForbidden" };
-    let cause = Cause { reason: reason.to_owned(), message: message.to_owned(), field: field.to_owned() };
-    let text = format!("PatchOptions.meta.k8s.io \"\" is invalid: {field}: {message}");
-    let details = api::status::Details {
-        group: "meta.k8s.io".to_owned(),
-        kind: "PatchOptions".to_owned(),
-        causes: vec![cause],
-        ..Default::default()
-    };
-    Status::failure(422, "Invalid", text).with_details(details)
+fn applied(
+    call: &mut Call,
+    live: Option<&Value>,
+    configuration: &Value,
+    doubled: &[String],
+    options: &WriteOptions,
+) -> Result<Value, Status> {
+    let mut object = managed::applied(call, live, configuration, options)?;
+    match options.validation {
+        Validation::Strict if !doubled.is_empty() => {
+            return Err(Status::bad_request(format!(
+                "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n  {}",
+                doubled.join("\n  ")
+            )));
+        }
+        Validation::Strict | Validation::Ignore => {}
+        Validation::Warn => call.warnings.extend(doubled.iter().cloned()),
+    }
+    meta::place(call, &mut object)?;
+    Ok(object)
+}
+
+/// Who names a uid means an object that exists.
+fn refuse_uid(call: &Call, object: &Value) -> Result<(), Status> {
+    let uid = tree::text(object, "metadata.uid");
+    if uid.is_empty() {
+        return Ok(());
+    }
+    let why = format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
+    Err(Status::conflict(call.about(), &why))
 }

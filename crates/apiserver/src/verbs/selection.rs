@@ -16,7 +16,10 @@ pub(crate) struct Selection {
     name: Option<Box<str>>,
     labels: Option<Arc<LabelSelector>>,
     fields: Arc<[FieldTerm]>,
+    namespaced: bool,
 }
+
+pub(crate) type Candidates<'a> = Box<dyn Iterator<Item = &'a Object> + 'a>;
 
 struct FieldTerm {
     field: Field,
@@ -24,6 +27,7 @@ struct FieldTerm {
     value: Box<str>,
 }
 
+#[derive(PartialEq, Eq)]
 enum Field {
     Name,
     Namespace,
@@ -43,6 +47,7 @@ impl Selection {
             name: Some(&info.name).filter(|name| !name.is_empty()).map(|text| text.as_str().into()),
             labels: labels.transpose()?,
             fields: fields.into(),
+            namespaced: call.resource.is_namespaced(),
         })
     }
 
@@ -55,14 +60,34 @@ impl Selection {
 
     /// The objects of the table that match, in key order.
     pub fn objects<'a>(&'a self, table: &'a Table) -> impl Iterator<Item = &'a Object> + 'a {
-        self.objects_from(table, Key::new(self.namespace.as_deref().unwrap_or_default(), ""))
+        let start = Key::new(self.namespace.as_deref().unwrap_or_default(), "");
+        self.candidates_from(table, start).filter(|object| self.matches(object))
     }
 
-    /// Those at or after `start`.
-    pub fn objects_from<'a>(&'a self, table: &'a Table, start: Key) -> impl Iterator<Item = &'a Object> + 'a {
-        let within =
-            |object: &&Object| self.namespace.as_deref().is_none_or(|namespace| object.namespace() == namespace);
-        table.from_key(start).take_while(within).filter(|object| self.matches(object))
+    /// What has to be looked at, from `start` on: one object where the name is known, or those of the namespace.
+    pub fn candidates_from<'a>(&'a self, table: &'a Table, start: Key) -> Candidates<'a> {
+        let namespace = self.namespace.as_deref().or_else(|| self.exact(&Field::Namespace));
+        let name = self.name.as_deref().or_else(|| self.exact(&Field::Name));
+        match (name, namespace) {
+            (Some(name), Some(namespace)) => {
+                let key = Key::new(namespace, name);
+                Box::new((key >= start).then(|| table.get(&key)).flatten().into_iter())
+            }
+            (Some(name), None) if !self.namespaced => {
+                let key = Key::cluster(name);
+                Box::new((key >= start).then(|| table.get(&key)).flatten().into_iter())
+            }
+            (_, Some(namespace)) => {
+                let start = start.max(Key::new(namespace, ""));
+                Box::new(table.from_key(start).take_while(move |object| object.namespace() == namespace))
+            }
+            (_, None) => Box::new(table.from_key(start)),
+        }
+    }
+
+    /// The one value that the selector lets the field have.
+    fn exact(&self, field: &Field) -> Option<&str> {
+        self.fields.iter().find(|term| term.equal && term.field == *field).map(|term| &*term.value)
     }
 
     /// A selector by labels or fields makes the count of remaining items unknown.

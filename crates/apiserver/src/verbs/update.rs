@@ -7,6 +7,8 @@ use serde_json::Value;
 use super::commit::{self, CommitError, Expect};
 use super::{Answer, Call, WriteOptions, decode, managed, meta, prepare, validate};
 use crate::admission::{self, Attributes, Operation};
+use crate::request::Verb;
+use crate::seams::Access;
 use crate::tree;
 
 /// How often a change that names no revision is tried again when others write at the same time.
@@ -41,16 +43,12 @@ impl Existing {
 pub(super) async fn update(mut call: Call) -> Result<Answer, Status> {
     let options = WriteOptions::read(&call, "UpdateOptions")?;
     let mut object = decode::body(&mut call, &options)?;
-    if tree::text(&object, "metadata.name").is_empty() {
-        return Err(nameless(&call));
-    }
     meta::place(&call, &mut object)?;
+    meta::dedup_owners(&mut call, &mut object, false);
     let key = call.key();
-    if call.resource.create_on_update
-        && call.subresource().is_empty()
-        && tree::text(&object, "metadata.resourceVersion").is_empty()
-        && commit::read(&call, &key).await?.is_none()
-    {
+    if call.resource.create_on_update && call.subresource().is_empty() && commit::read(&call, &key).await?.is_none() {
+        check_uid(&call, &object, "")?;
+        may_create(&call)?;
         let json = super::create_object(&mut call, object, &options, managed::Tracking::Changes).await?;
         return call.answer(201, json);
     }
@@ -59,10 +57,22 @@ pub(super) async fn update(mut call: Call) -> Result<Answer, Status> {
     call.answer(200, json)
 }
 
-fn nameless(call: &Call) -> Status {
-    let cause = crate::causes::required("metadata.name", "name is required");
-    let refused = crate::resource::invalid(&call.resource.kind, "", vec![cause]);
-    refused.err().unwrap_or_else(super::no_such_resource)
+/// Who may change objects may not yet make them: an update or an apply that creates asks for that as well.
+pub(super) fn may_create(call: &Call) -> Result<(), Status> {
+    let Some(authorizer) = call.engine.authorizer() else { return Ok(()) };
+    let info = &call.context.info;
+    let access = Access {
+        verb: Verb::Create.as_str().to_owned(),
+        group: info.group.clone(),
+        version: info.version.clone(),
+        resource: info.resource.clone(),
+        subresource: info.subresource.clone(),
+        namespace: info.namespace.clone(),
+        name: info.name.clone(),
+        path: None,
+    };
+    let decision = authorizer.authorize(&call.context.user, &access);
+    if decision.allowed { Ok(()) } else { Err(Status::forbidden(call.about(), &decision.reason)) }
 }
 
 /// Changes an existing object: `make` gives the wanted object from the present one (a decoded tree with defaults).
@@ -88,13 +98,27 @@ pub(crate) async fn replace(
     Err(Status::conflict(call.about_name(&key.name), MODIFIED))
 }
 
+/// The uid that a body names is that of the object (empty when there is none), in the words of upstream's store.
+fn check_uid(call: &Call, new: &Value, present: &str) -> Result<(), Status> {
+    let uid = tree::text(new, "metadata.uid");
+    if uid.is_empty() || uid == present {
+        return Ok(());
+    }
+    let why = format!(
+        "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: \
+         UID in precondition: {uid}, UID in object meta: {present}",
+        crate::storage::upstream_key(&call.stored.gvr, &call.key())
+    );
+    Err(Status::conflict(call.about(), &why))
+}
+
 /// Checks the revision and uid that the new object names. True when it names the revision that it changes.
 fn named_revision(call: &Call, new: &Value, existing: &Existing) -> Result<bool, Status> {
     let name = tree::text(&existing.tree, "metadata.name");
-    let (uid, old_uid) = (tree::text(new, "metadata.uid"), tree::text(&existing.tree, "metadata.uid"));
-    if !uid.is_empty() && uid != old_uid {
-        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {old_uid}");
-        return Err(Status::conflict(call.about_name(name), &why));
+    // A patch names no precondition: a uid in it is a change, which validation refuses.
+    let is_patch = call.context.info.verb == Verb::Patch;
+    if !is_patch {
+        check_uid(call, new, tree::text(&existing.tree, "metadata.uid"))?;
     }
     let revision = tree::text(new, "metadata.resourceVersion");
     if revision.is_empty() || revision == "0" {
@@ -103,15 +127,17 @@ fn named_revision(call: &Call, new: &Value, existing: &Existing) -> Result<bool,
         }
         let shown = Value::from(0);
         let cause = crate::causes::invalid_value("metadata.resourceVersion", &shown, "must be specified for an update");
-        crate::resource::invalid(&call.resource.kind, name, vec![cause])?;
+        let gvr = &call.resource.gvr;
+        return Err(Status::invalid(&gvr.group, &gvr.resource, name, vec![cause]));
     }
     match revision.parse::<Revision>() {
-        Ok(revision) if revision == existing.revision => {
-            // A patch made from the present object carries its revision without having named it.
-            Ok(!matches!(call.context.info.verb, crate::request::Verb::Patch))
-        }
+        // A patch made from the present object carries its revision without having named it.
+        Ok(revision) if revision == existing.revision => Ok(!is_patch),
         Ok(_) => Err(Status::conflict(call.about_name(name), MODIFIED)),
-        Err(error) => Err(Status::bad_request(format!("invalid resourceVersion {revision:?}: {error}"))),
+        Err(_) => {
+            let why = format!("strconv.ParseUint: parsing {revision:?}: invalid syntax");
+            Err(Status::failure(500, "", why))
+        }
     }
 }
 
@@ -130,6 +156,7 @@ async fn write(
     managed::track(call, Some(old), &mut new, options, tracking).map_err(failed)?;
     let attributes = Attributes::new(call, &key.name, Operation::Update, options.dry_run, Some(old));
     admission::mutate(&attributes, &mut new).map_err(failed)?;
+    meta::dedup_owners(call, &mut new, true);
     prepare::prepare_update(call, &mut new, old, options.dry_run);
     validate::update(call, &new, old).map_err(failed)?;
     let attributes = Attributes::new(call, &key.name, Operation::Update, options.dry_run, Some(old));
@@ -142,6 +169,7 @@ async fn write(
         let bytes = crate::storage::with_revision(&commit::encode(call, &new), revision);
         return commit::outward(call, bytes).map_err(failed);
     }
+    managed::ignore_times(&mut new, old);
     let bytes = commit::encode(call, &new);
     if bytes == existing.stored {
         return existing.json(call).map_err(failed);
@@ -165,5 +193,5 @@ fn deletes(call: &Call, new: &Value, old: &Value) -> bool {
     if call.resource.finalized_by_spec {
         return tree::list(new, "spec.finalizers").is_empty();
     }
-    tree::int(old, "metadata.deletionGracePeriodSeconds") == Some(0)
+    tree::int(old, "metadata.deletionGracePeriodSeconds").unwrap_or_default() == 0
 }

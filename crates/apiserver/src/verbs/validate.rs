@@ -1,6 +1,7 @@
 //! Stage 5, validate: every reason why an object is refused, in one answer.
 
 use api::Status;
+use api::validation::meta::{self, NameRule};
 use serde_json::Value;
 
 use super::Call;
@@ -11,7 +12,7 @@ const RBAC: &str = "rbac.authorization.k8s.io";
 
 pub(crate) fn create(call: &mut Call, object: &Value) -> Result<(), Status> {
     let resource = call.resource.clone();
-    let mut causes = api::validation::meta::object_meta(object, resource.is_namespaced(), resource.name_rule);
+    let mut causes = meta::object_meta(object, resource.is_namespaced(), resource.name_rule);
     causes.extend(resource.hooks.validate.map(|validate| validate(object)).unwrap_or_default());
     causes.extend(resource.hooks.validate_create.map(|validate| validate(object)).unwrap_or_default());
     invalid(&resource.kind, tree::text(object, "metadata.name"), causes)?;
@@ -19,13 +20,19 @@ pub(crate) fn create(call: &mut Call, object: &Value) -> Result<(), Status> {
     Ok(())
 }
 
+/// Metadata is looked at twice, as upstream does it: once for all kinds alike, once with the kind's own rules. The
+/// message tells what is wrong once, the causes tell it as often as it was found.
 pub(crate) fn update(call: &mut Call, new: &Value, old: &Value) -> Result<(), Status> {
     let resource = call.resource.clone();
-    let mut causes = api::validation::meta::object_meta(new, resource.is_namespaced(), resource.name_rule);
-    causes.extend(api::validation::meta::object_meta_update(new, old));
+    let (namespaced, any_name): (bool, NameRule) = (resource.is_namespaced(), api::validation::name::path_segment);
+    let changes = meta::object_meta_update(new, old);
+    let mut causes = meta::object_meta(new, namespaced, any_name);
+    causes.extend(changes.iter().cloned());
+    causes.extend(changes);
     let hooks = &resource.hooks;
     match call.subresource() {
         "" => {
+            causes.extend(meta::object_meta(new, namespaced, resource.name_rule));
             causes.extend(hooks.validate.map(|validate| validate(new)).unwrap_or_default());
             causes.extend(hooks.validate_update.map(|validate| validate(new, old)).unwrap_or_default());
         }

@@ -23,15 +23,15 @@ use crate::watchcache::{Event, Look, Registration, frame};
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 /// Without a timeout of the client's, a watch ends at a random time within these, so that not all end at once.
 const TIMEOUT_MIN_SECS: u64 = 1800;
+const TIMEOUT_MAX_SECS: u64 = 1 << 31;
+/// The last bookmark comes this long before the end, so that a client can go on from it.
+const LAST_BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
 /// Frames made ahead of what the client has read.
 const BATCH_MAX: usize = 256;
 
 pub(super) async fn watch(call: Call) -> Result<Answer, Status> {
     let options = ListOptions::read(&call, true)?;
     let selection = Selection::read(&call)?;
-    if options.send_initial_events && !options.allow_bookmarks {
-        return Err(no_bookmarks());
-    }
     let begun = begin(&call, &options, &selection).await?;
     let rows = match call.form.view {
         View::Table(include) => Some(Rows::new(&call, include)),
@@ -40,10 +40,12 @@ pub(super) async fn watch(call: Call) -> Result<Answer, Status> {
     let protobuf = Encoder::of(&call)?;
     let content_type = if protobuf.is_some() { protobuf::WATCH_CONTENT_TYPE } else { "application/json" };
     let now = output::monotonic();
-    let timeout = options
-        .timeout_secs
-        .filter(|secs| *secs > 0)
-        .unwrap_or_else(|| TIMEOUT_MIN_SECS + call.engine.rng().below(TIMEOUT_MIN_SECS));
+    let timeout = match options.timeout_secs {
+        None | Some(0) => TIMEOUT_MIN_SECS + call.engine.rng().below(TIMEOUT_MIN_SECS),
+        // A time that is over when it begins.
+        Some(secs) => u64::try_from(secs).unwrap_or_default().min(TIMEOUT_MAX_SECS),
+    };
+    let deadline = now + Duration::from_secs(timeout);
     let mut frames = Frames {
         plain: call.form.view == View::Object && call.resource.hooks.from_stored.is_none(),
         protobuf,
@@ -51,13 +53,13 @@ pub(super) async fn watch(call: Call) -> Result<Answer, Status> {
         rows,
         selection,
         place: None,
+        seen: Revision::ZERO,
         initial: VecDeque::new(),
         initial_end: None,
         queue: VecDeque::new(),
         events: VecDeque::new(),
-        bookmarks: options.allow_bookmarks,
-        next_bookmark: now + BOOKMARK_EVERY,
-        deadline: now + Duration::from_secs(timeout),
+        next_bookmark: options.allow_bookmarks.then(|| bookmark_after(now, deadline)).flatten(),
+        deadline,
         ended: false,
     };
     frames.take(begun, &options);
@@ -78,33 +80,35 @@ enum Begun {
     },
 }
 
+/// A watch from nowhere in particular (no revision, or zero) begins with what is there, as if it had asked for it.
 async fn begin(call: &Call, options: &ListOptions, selection: &Selection) -> Result<Begun, Status> {
     let caches = call.engine.caches();
     let trigger = selection.trigger();
-    let from_start = options.send_initial_events || options.revision.is_none_or(|revision| revision == Revision::ZERO);
-    if from_start {
-        match options.revision {
-            Some(revision) => caches.reach(revision).await?,
-            None => call.catch_up().await?,
-        }
+    let legacy = options.revision.is_none_or(|revision| revision == Revision::ZERO);
+    match (options.send_initial_events, options.revision) {
+        (Some(_), Some(revision)) => caches.reach(revision).await?,
+        (_, None) => call.catch_up().await?,
+        (None, Some(_)) => {}
+    }
+    if options.send_initial_events.unwrap_or(legacy) {
         let (table, place) = call.cache.list_and_watch(trigger);
         return Ok(Begun::At(table, place));
     }
+    if legacy {
+        return Ok(Begun::After(call.cache.list_and_watch(trigger).1));
+    }
+    // A revision that is still to come is waited for by passing over what comes before it.
     let asked = options.revision.unwrap_or_default();
-    caches.reach(asked).await?;
     Ok(match call.cache.watch(trigger, asked) {
         Ok(place) => Begun::After(place),
         Err(oldest) => Begun::TooOld { asked, oldest },
     })
 }
 
-fn no_bookmarks() -> Status {
-    let cause = crate::causes::forbidden(
-        "sendInitialEvents",
-        "allowWatchBookmarks must be set to true when sendInitialEvents is set",
-    );
-    let message = format!("ListOptions.meta.k8s.io \"\" is invalid: {}: {}", cause.field, cause.message);
-    Status::failure(422, "Invalid", message)
+/// Roughly every minute, and once shortly before the end.
+fn bookmark_after(now: Instant, deadline: Instant) -> Option<Instant> {
+    let last = deadline.checked_sub(LAST_BOOKMARK_BEFORE_END)?;
+    Some((now + BOOKMARK_EVERY).min(last)).filter(|at| *at > now)
 }
 
 /// The state of one watch.
@@ -116,13 +120,15 @@ struct Frames {
     rows: Option<Rows>,
     selection: Selection,
     place: Option<Registration>,
+    /// The client has seen everything up to here; it may lie ahead.
+    seen: Revision,
     initial: VecDeque<Object>,
     /// The bookmark that ends the initial events.
     initial_end: Option<Revision>,
     events: VecDeque<std::sync::Arc<Event>>,
     queue: VecDeque<Bytes>,
-    bookmarks: bool,
-    next_bookmark: Instant,
+    /// None when the client wants none, or none is left to send.
+    next_bookmark: Option<Instant>,
     deadline: Instant,
     ended: bool,
 }
@@ -132,10 +138,14 @@ impl Frames {
         match begun {
             Begun::At(table, place) => {
                 self.initial = self.selection.objects(&table).cloned().collect();
-                self.initial_end = options.send_initial_events.then(|| table.revision());
+                let ends = options.allow_bookmarks && options.send_initial_events != Some(false);
+                self.initial_end = ends.then(|| table.revision());
                 self.place = Some(place);
             }
-            Begun::After(place) => self.place = Some(place),
+            Begun::After(place) => {
+                self.seen = options.revision.unwrap_or_default();
+                self.place = Some(place);
+            }
             Begun::TooOld { asked, oldest } => {
                 self.end_expired(&format!("too old resource version: {asked} ({oldest})"))
             }
@@ -181,6 +191,9 @@ impl Frames {
         }
         for _ in 0..BATCH_MAX {
             let Some(event) = self.events.pop_front() else { break };
+            if event.revision <= self.seen {
+                continue;
+            }
             if let Some(seen) = event.seen(|object| self.selection.matches(object)) {
                 let frame = match (self.plain, &self.protobuf) {
                     (true, None) => event.line(seen),
@@ -195,7 +208,7 @@ impl Frames {
 
     async fn wait(&mut self) {
         let Some(place) = &self.place else { return };
-        let timer = if self.bookmarks { self.next_bookmark.min(self.deadline) } else { self.deadline };
+        let timer = self.next_bookmark.map_or(self.deadline, |bookmark| bookmark.min(self.deadline));
         tokio::select! {
             biased;
             () = place.woken() => return,
@@ -203,13 +216,12 @@ impl Frames {
         }
         if timer == self.deadline {
             self.ended = true;
+            return;
         }
-        if self.bookmarks {
-            self.next_bookmark = timer + BOOKMARK_EVERY;
-            let revision = place.settled();
-            let frame = self.bookmark(revision, false);
-            self.queue.push_back(frame);
-        }
+        self.next_bookmark = bookmark_after(timer, self.deadline);
+        let revision = place.settled().max(self.seen);
+        let frame = self.bookmark(revision, false);
+        self.queue.push_back(frame);
     }
 
     fn object_frame(&mut self, seen: Seen, json: &Bytes) -> Bytes {
@@ -226,7 +238,7 @@ impl Frames {
         let kind = &self.call.resource.kind;
         let mut object = json!({
             "kind": kind.kind, "apiVersion": kind.api_version(),
-            "metadata": { "resourceVersion": revision.to_string(), "creationTimestamp": null }
+            "metadata": { "resourceVersion": revision.to_string() }
         });
         if initial_end {
             object["metadata"]["annotations"] = json!({ "k8s.io/initial-events-end": "true" });
@@ -234,11 +246,16 @@ impl Frames {
         if matches!(self.call.form.view, View::Partial { .. }) {
             object["kind"] = "PartialObjectMetadata".into();
             object["apiVersion"] = self.call.form.meta_version.into();
+            return self.frame("BOOKMARK", object.to_string().as_bytes());
         }
         if let Some(rows) = &mut self.rows {
             return frame("BOOKMARK", &rows.bookmark_table(&object));
         }
-        self.frame("BOOKMARK", object.to_string().as_bytes())
+        // Otherwise it is an empty object of the kind, with what such a one always shows.
+        if let Ok(schema) = super::decode::schema_of(&self.call.resource) {
+            api::schema::normalize(&mut object, schema);
+        }
+        self.frame("BOOKMARK", &output::json_of(&object))
     }
 
     fn frame(&self, kind: &str, json: &[u8]) -> Bytes {

@@ -6,18 +6,12 @@ pub mod role;
 pub mod rolebinding;
 
 use api::status::Cause;
+// Names of roles need only fit into a path (`system:node`).
+use api::validation::name::path_segment;
 use serde_json::Value;
 
 use crate::causes::{invalid_value, required, unsupported};
 use crate::tree;
-
-/// Names of roles need only fit into a path (`system:node`).
-fn path_segment(name: &str) -> Vec<String> {
-    if matches!(name, "." | "..") {
-        return vec![format!("may not be '{name}'")];
-    }
-    ["/", "%"].iter().filter(|part| name.contains(**part)).map(|part| format!("may not contain '{part}'")).collect()
-}
 
 /// `ClusterRole/view`.
 fn role(binding: &Value) -> String {
