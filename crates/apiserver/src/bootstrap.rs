@@ -4,13 +4,18 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use api::{Gvr, Status};
+use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
 use crate::engine::Engine;
 use crate::request::{ResourceRequest, Verb};
+use crate::resources::apiregistration::local;
+use crate::resources::flowcontrol::defaults;
+use crate::resources::scheduling::priorityclass;
 use crate::tree;
 use crate::user::User;
 use crate::verbs::{Params, RequestContext};
+use crate::wellknown::discovery;
 
 const NAMESPACES: &[&str] = &["default", "kube-system", "kube-public", "kube-node-lease"];
 const MANAGER: &str = "kube-apiserver";
@@ -41,6 +46,29 @@ pub async fn ensure(engine: &Arc<Engine>, objects: Vec<Value>) -> Result<(), Sta
         }
     }
     Ok(())
+}
+
+/// How many of the standing objects are written at once: they share the store's commits.
+const WRITES_MAX: usize = 64;
+
+/// Makes what every cluster has of the kinds that order it: priorities of pods, the sharing of the server, the range of
+/// service addresses, and who serves which group.
+pub async fn standing(engine: &Arc<Engine>) -> Result<(), Status> {
+    let classes = priorityclass::SYSTEM.iter().map(|(name, value, description)| {
+        json!({
+            "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": { "name": name },
+            "value": value, "description": description, "preemptionPolicy": "PreemptLowerPriority",
+        })
+    });
+    let (first, length) = engine.config().service_cidr;
+    let range = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": { "name": "kubernetes" },
+        "spec": { "cidrs": [format!("{first}/{length}")] },
+    });
+    let served = discovery::group_versions(engine.registry());
+    let services = served.iter().filter_map(|(group, version)| local::of(group, version));
+    let all = classes.chain([range]).chain(defaults::all()).chain(services);
+    stream::iter(all.map(|object| ensure(engine, vec![object]))).buffer_unordered(WRITES_MAX).try_collect().await
 }
 
 /// One write through the same stages as every other. `Some` is what the API answered when it refused.

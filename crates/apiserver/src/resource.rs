@@ -31,6 +31,8 @@ pub struct Resource {
     /// Field selectors that it takes besides metadata.name and metadata.namespace; each is indexed in the watch cache.
     pub selectable_fields: &'static [&'static str],
     pub columns: &'static [Column],
+    /// What the column of names shows, where that is more than the name.
+    pub name_cell: Option<fn(&Value) -> String>,
     pub subresources: &'static [Subresource],
     /// The same objects served under another group or version share the storage of that resource (both Event groups).
     pub stored_as: Option<Gvr>,
@@ -88,6 +90,7 @@ impl Resource {
             schema: schema.into(),
             selectable_fields: &[],
             columns: &[],
+            name_cell: None,
             subresources: &[],
             stored_as: None,
             buffered: false,
@@ -157,6 +160,19 @@ impl Column {
         Self { kind: "integer", ..Self::text(name, description, cell) }
     }
 
+    pub const fn boolean(
+        name: &'static str,
+        description: &'static str,
+        cell: fn(&Value, jiff::Timestamp) -> Value,
+    ) -> Self {
+        Self { kind: "boolean", ..Self::text(name, description, cell) }
+    }
+
+    /// Its cells are names of objects.
+    pub const fn name(self) -> Self {
+        Self { format: "name", ..self }
+    }
+
     /// Shown with `-o wide` only.
     pub const fn wide(self) -> Self {
         Self { priority: 1, ..self }
@@ -171,7 +187,7 @@ impl Column {
 impl Subresource {
     /// The object itself, of which only a part is written here.
     pub fn is_part(&self) -> bool {
-        matches!(self, Self::Status | Self::EphemeralContainers | Self::Resize)
+        matches!(self, Self::Status | Self::EphemeralContainers | Self::Resize | Self::Approval)
     }
 
     /// The last part of its path.
@@ -185,6 +201,7 @@ impl Subresource {
             Self::Finalize => "finalize",
             Self::EphemeralContainers => "ephemeralcontainers",
             Self::Resize => "resize",
+            Self::Approval => "approval",
             Self::Connect(path) => path,
         }
     }
@@ -209,6 +226,8 @@ pub enum Subresource {
     EphemeralContainers,
     /// pods/resize.
     Resize,
+    /// certificatesigningrequests/approval.
+    Approval,
     /// Forwarded to the node's kubelet: log, exec, attach, portforward, proxy.
     Connect(&'static str),
 }

@@ -7,6 +7,7 @@
 
 mod authority;
 mod certificate;
+pub mod csr;
 mod der;
 mod error;
 mod file;

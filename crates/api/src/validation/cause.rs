@@ -44,6 +44,11 @@ impl Path {
         self.cause("FieldValueInvalid", with_why(&format!("Invalid value: {}", shown(&value.into())), why))
     }
 
+    /// As [`Self::invalid`], where upstream shows the value in a form of its own.
+    pub fn invalid_shown(&self, shown: &str, why: &str) -> Cause {
+        self.cause("FieldValueInvalid", with_why(&format!("Invalid value: {shown}"), why))
+    }
+
     pub fn type_invalid(&self, value: impl Into<Value>, why: &str) -> Cause {
         self.cause("FieldValueTypeInvalid", with_why(&format!("Invalid value: {}", shown(&value.into())), why))
     }

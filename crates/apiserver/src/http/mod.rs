@@ -92,6 +92,7 @@ impl Server {
             stopping: CancellationToken::new(),
             engine,
         });
+        crate::bootstrap::standing(&server.engine).await?;
         bootstrap::write(&server).await?;
         Ok(server)
     }

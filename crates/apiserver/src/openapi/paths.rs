@@ -85,7 +85,7 @@ fn add_subresource(
     let path = format!("{object}/{}", subresource.path());
     let own = resource.schema.to_string();
     let (kind, operations) = match subresource {
-        Subresource::Status | Subresource::EphemeralContainers | Subresource::Resize => {
+        Subresource::Status | Subresource::EphemeralContainers | Subresource::Resize | Subresource::Approval => {
             (None, vec![read("get", &[], &own), write("put", "put", &own), patch(&own)])
         }
         Subresource::Finalize => (None, vec![write("put", "put", &own)]),

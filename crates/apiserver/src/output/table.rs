@@ -15,6 +15,7 @@ const CREATED_DESCRIPTION: &str = "The server's time when this object was create
 /// Makes the rows of one answer.
 pub(crate) struct Rows {
     columns: &'static [Column],
+    name: Option<fn(&Value) -> String>,
     include: Include,
     meta_version: &'static str,
     now: Timestamp,
@@ -26,6 +27,7 @@ impl Rows {
     pub fn new(call: &Call, include: Include) -> Self {
         Self {
             columns: call.resource.columns,
+            name: call.resource.name_cell,
             include,
             meta_version: call.form.meta_version,
             now: call.now(),
@@ -69,7 +71,8 @@ impl Rows {
     }
 
     fn row_tree(&self, tree: &Value) -> Value {
-        let mut cells = vec![Value::from(tree::text(tree, "metadata.name"))];
+        let name = self.name.map_or_else(|| tree::text(tree, "metadata.name").to_owned(), |name| name(tree));
+        let mut cells = vec![Value::from(name)];
         if self.columns.is_empty() {
             cells.push(tree::text(tree, "metadata.creationTimestamp").into());
         }

@@ -1,13 +1,24 @@
 //! The built-in resources: one small file each, and one line here. The order is that of discovery.
 
+pub mod admissionregistration;
+pub mod apiregistration;
 pub mod apps;
 pub mod authentication;
 pub mod authorization;
+pub(crate) mod cells;
+pub mod certificates;
 pub mod coordination;
 pub mod core;
 pub mod discovery;
 pub mod events;
+pub(crate) mod fields;
+pub mod flowcontrol;
+pub mod networking;
+pub mod node;
 pub mod rbac;
+pub mod resource;
+pub mod scheduling;
+pub mod storage;
 
 use crate::resource::Resource;
 
@@ -17,12 +28,19 @@ pub fn all() -> Vec<Resource> {
         core::configmap::resource(),
         core::endpoints::resource(),
         core::event::resource(),
+        core::limitrange::resource(),
         core::namespace::resource(),
         core::node::resource(),
+        core::persistentvolume::resource(),
+        core::persistentvolumeclaim::resource(),
         core::pod::resource(),
+        core::resourcequota::resource(),
         core::secret::resource(),
         core::service::resource(),
         core::serviceaccount::resource(),
+        apiregistration::apiservice::resource(),
+        apps::deployment::resource(),
+        apps::replicaset::resource(),
         events::event::resource(),
         authentication::self_subject_review(),
         authentication::token_review(),
@@ -30,13 +48,37 @@ pub fn all() -> Vec<Resource> {
         authorization::self_subject_access_review(),
         authorization::self_subject_rules_review(),
         authorization::subject_access_review(),
-        apps::deployment::resource(),
-        apps::replicaset::resource(),
-        coordination::lease::resource(),
-        discovery::endpointslice::resource(),
+        certificates::certificatesigningrequest::resource(),
+        networking::ingress::resource(),
+        networking::ingressclass::resource(),
+        networking::ipaddress::resource(),
+        networking::networkpolicy::resource(),
+        networking::servicecidr::resource(),
         rbac::clusterrole::resource(),
         rbac::clusterrolebinding::resource(),
         rbac::role::resource(),
         rbac::rolebinding::resource(),
+        storage::csidriver::resource(),
+        storage::csinode::resource(),
+        storage::csistoragecapacity::resource(),
+        storage::storageclass::resource(),
+        storage::volumeattachment::resource(),
+        storage::volumeattributesclass::resource(),
+        admissionregistration::mutatingadmissionpolicy::resource(),
+        admissionregistration::mutatingadmissionpolicybinding::resource(),
+        admissionregistration::mutatingwebhookconfiguration::resource(),
+        admissionregistration::validatingadmissionpolicy::resource(),
+        admissionregistration::validatingadmissionpolicybinding::resource(),
+        admissionregistration::validatingwebhookconfiguration::resource(),
+        scheduling::priorityclass::resource(),
+        coordination::lease::resource(),
+        node::runtimeclass::resource(),
+        discovery::endpointslice::resource(),
+        resource::deviceclass::resource(),
+        resource::resourceclaim::resource(),
+        resource::resourceclaimtemplate::resource(),
+        resource::resourceslice::resource(),
+        flowcontrol::flowschema::resource(),
+        flowcontrol::prioritylevelconfiguration::resource(),
     ]
 }

@@ -51,6 +51,18 @@ pub(crate) fn confine(call: &Call, new: &mut Value, old: &Value) {
             tree::set(new, "status", status.unwrap_or_default());
             tree::copy(new, old, "status");
         }
+        "approval" => {
+            let conditions = tree::at(new, "status.conditions").cloned();
+            let revision = tree::at(new, "metadata.resourceVersion").cloned();
+            *new = old.clone();
+            match conditions {
+                Some(conditions) => tree::set(new, "status.conditions", conditions),
+                None => drop(tree::remove(new, "status.conditions")),
+            }
+            if let Some(revision) = revision {
+                tree::set(new, "metadata.resourceVersion", revision);
+            }
+        }
         "ephemeralcontainers" => {
             let wanted = tree::at(new, "spec.ephemeralContainers").cloned();
             confine_to_spec(new, old);

@@ -131,7 +131,7 @@ pub fn shape<'a>(resource: &'a Resource, subresource: &Subresource) -> Shape<'a>
     const STREAM: &[&str] = &["create", "get"];
     const PROXY: &[&str] = &["create", "delete", "get", "patch", "update"];
     match subresource {
-        Subresource::Status | Subresource::EphemeralContainers | Subresource::Resize => {
+        Subresource::Status | Subresource::EphemeralContainers | Subresource::Resize | Subresource::Approval => {
             own(&["get", "patch", "update"])
         }
         Subresource::Finalize => own(&["update"]),

@@ -235,7 +235,7 @@ fn validate_security(container: &Value, at: &str, causes: &mut Vec<Cause>) {
     }
 }
 
-fn validate_toleration(toleration: &Value, at: &str, causes: &mut Vec<Cause>) {
+pub(crate) fn validate_toleration(toleration: &Value, at: &str, causes: &mut Vec<Cause>) {
     let (key, operator) = (tree::text(toleration, "key"), tree::text(toleration, "operator"));
     if key.is_empty() && operator != "Exists" {
         let why = "operator must be Exists when `key` is empty, which means \"match all values and all keys\"";

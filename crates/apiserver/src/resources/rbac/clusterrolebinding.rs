@@ -1,8 +1,9 @@
 //! ClusterRoleBinding: gives a ClusterRole to subjects everywhere.
 
 use api::Gvr;
+use api::validation::name::path_segment;
 
-use super::{path_segment, role, role_ref_stays, subjects, validate_binding};
+use super::{role, role_ref_stays, subjects, validate_binding};
 use crate::resource::{Column, Hooks, Resource, Scope};
 
 pub fn resource() -> Resource {

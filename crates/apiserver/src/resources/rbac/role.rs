@@ -1,8 +1,9 @@
 //! Role: what may be done in one namespace.
 
 use api::Gvr;
+use api::validation::name::path_segment;
 
-use super::{path_segment, validate_rules};
+use super::validate_rules;
 use crate::resource::{Hooks, Resource, Scope};
 
 pub fn resource() -> Resource {

@@ -1,8 +1,9 @@
 //! RoleBinding: gives a role to subjects in one namespace.
 
 use api::Gvr;
+use api::validation::name::path_segment;
 
-use super::{path_segment, role, role_ref_stays, subjects, validate_binding};
+use super::{role, role_ref_stays, subjects, validate_binding};
 use crate::resource::{Column, Hooks, Resource, Scope};
 
 pub fn resource() -> Resource {

@@ -1,0 +1,36 @@
+//! admissionregistration.k8s.io: who else may change or refuse what is written.
+
+mod match_rules;
+pub mod mutatingadmissionpolicy;
+pub mod mutatingadmissionpolicybinding;
+pub mod mutatingwebhookconfiguration;
+mod policy_rules;
+pub mod validatingadmissionpolicy;
+pub mod validatingadmissionpolicybinding;
+pub mod validatingwebhookconfiguration;
+mod webhook_rules;
+
+use serde_json::Value;
+
+use super::cells;
+use crate::subresources::scale::selector_text;
+use crate::tree;
+
+/// The cell of a policy's kind of parameters.
+fn param_kind(policy: &Value) -> Value {
+    let Some(kind) = tree::at(policy, "spec.paramKind") else { return cells::UNSET.into() };
+    format!("{}/{}", tree::text(kind, "apiVersion"), tree::text(kind, "kind")).into()
+}
+
+/// The cell of a binding's parameters.
+fn param_ref(binding: &Value) -> Value {
+    let Some(reference) = tree::at(binding, "spec.paramRef") else { return cells::UNSET.into() };
+    match (tree::text(reference, "name"), tree::text(reference, "namespace")) {
+        ("", _) => match reference.get("selector") {
+            Some(selector) => selector_text(Some(selector)).into(),
+            None => cells::UNSET.into(),
+        },
+        (name, "") => format!("*/{name}").into(),
+        (name, namespace) => format!("{namespace}/{name}").into(),
+    }
+}

@@ -1,0 +1,34 @@
+//! MutatingWebhookConfiguration: whom to ask before objects are written, and who may change them.
+
+use api::Gvr;
+
+use super::webhook_rules;
+use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::resources::cells;
+
+pub fn resource() -> Resource {
+    let gvr = Gvr::new("admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations");
+    Resource {
+        unconditional_update: false,
+        categories: vec!["api-extensions".into()],
+        generation: true,
+        columns: const {
+            &[
+                Column::integer("Webhooks", "How many webhooks are in it.", |o, _| cells::count(o, "webhooks")),
+                Column::age(),
+            ]
+        },
+        hooks: Hooks {
+            validate_create: Some(webhook_rules::mutating),
+            validate_update: Some(webhook_rules::mutating_update),
+            ..Hooks::default()
+        },
+        ..Resource::new(
+            gvr,
+            "MutatingWebhookConfiguration",
+            "mutatingwebhookconfiguration",
+            Scope::Cluster,
+            "io.k8s.api.admissionregistration.v1.MutatingWebhookConfiguration",
+        )
+    }
+}

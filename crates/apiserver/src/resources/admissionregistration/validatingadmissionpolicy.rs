@@ -1,0 +1,44 @@
+//! ValidatingAdmissionPolicy: expressions that objects must fulfil.
+
+use api::Gvr;
+use serde_json::{Value, json};
+
+use super::policy_rules;
+use crate::resource::{Column, HookContext, Hooks, Resource, Scope, Subresource};
+use crate::resources::cells;
+use crate::tree;
+
+pub fn resource() -> Resource {
+    let gvr = Gvr::new("admissionregistration.k8s.io", "v1", "validatingadmissionpolicies");
+    Resource {
+        unconditional_update: false,
+        categories: vec!["api-extensions".into()],
+        generation: true,
+        subresources: &[Subresource::Status],
+        columns: const {
+            &[
+                Column::integer("Validations", "How many expressions are checked.", |o, _| {
+                    cells::count(o, "spec.validations")
+                }),
+                Column::text("ParamKind", "The kind of its parameters.", |o, _| super::param_kind(o)),
+                Column::age(),
+            ]
+        },
+        hooks: Hooks {
+            prepare_create: Some(prepare_create),
+            validate: Some(policy_rules::validating),
+            ..Hooks::default()
+        },
+        ..Resource::new(
+            gvr,
+            "ValidatingAdmissionPolicy",
+            "validatingadmissionpolicy",
+            Scope::Cluster,
+            "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicy",
+        )
+    }
+}
+
+fn prepare_create(policy: &mut Value, _: &HookContext<'_>) {
+    tree::set(policy, "status", json!({}));
+}

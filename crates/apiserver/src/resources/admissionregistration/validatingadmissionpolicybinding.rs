@@ -1,0 +1,31 @@
+//! ValidatingAdmissionPolicyBinding: where a policy holds, and with which parameters.
+
+use api::Gvr;
+
+use super::policy_rules;
+use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::tree;
+
+pub fn resource() -> Resource {
+    let gvr = Gvr::new("admissionregistration.k8s.io", "v1", "validatingadmissionpolicybindings");
+    Resource {
+        unconditional_update: false,
+        categories: vec!["api-extensions".into()],
+        generation: true,
+        columns: const {
+            &[
+                Column::text("PolicyName", "The policy that is bound.", |o, _| tree::text(o, "spec.policyName").into()),
+                Column::text("ParamRef", "The parameters.", |o, _| super::param_ref(o)),
+                Column::age(),
+            ]
+        },
+        hooks: Hooks { validate: Some(policy_rules::validating_binding), ..Hooks::default() },
+        ..Resource::new(
+            gvr,
+            "ValidatingAdmissionPolicyBinding",
+            "validatingadmissionpolicybinding",
+            Scope::Cluster,
+            "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicyBinding",
+        )
+    }
+}

@@ -1,0 +1,76 @@
+//! PersistentVolume: storage that outlives pods.
+
+use api::Gvr;
+use serde_json::{Value, json};
+
+use super::{persistentvolume_rules, volume_cells};
+use crate::resource::{Column, HookContext, Hooks, Resource, Scope, Subresource};
+use crate::resources::cells;
+use crate::tree;
+
+pub fn resource() -> Resource {
+    let gvr = Gvr::new("", "v1", "persistentvolumes");
+    Resource {
+        short_names: vec!["pv".into()],
+        returns_deleted: true,
+        subresources: &[Subresource::Status],
+        columns: const {
+            &[
+                Column::text("Capacity", "How large it is.", |o, _| tree::text(o, "spec.capacity.storage").into()),
+                Column::text("Access Modes", "How it may be mounted.", |o, _| {
+                    volume_cells::modes(o, "spec.accessModes")
+                }),
+                Column::text("Reclaim Policy", "What becomes of it when its claim is gone.", |o, _| {
+                    tree::text(o, "spec.persistentVolumeReclaimPolicy").into()
+                }),
+                Column::text("Status", "Whether it is bound.", |o, _| volume_cells::phase(o)),
+                Column::text("Claim", "The claim that has it.", |o, _| claim(o)),
+                Column::text("StorageClass", "The class of the volume.", |o, _| volume_cells::class(o)),
+                Column::text("VolumeAttributesClass", "The properties of the volume.", |o, _| {
+                    cells::text_or(o, "spec.volumeAttributesClassName", cells::UNSET)
+                }),
+                Column::text("Reason", "Why it is in this state.", |o, _| tree::text(o, "status.reason").into()),
+                Column::age(),
+                Column::text("VolumeMode", "Filesystem or block.", |o, _| {
+                    cells::text_or(o, "spec.volumeMode", cells::UNSET)
+                })
+                .wide(),
+            ]
+        },
+        hooks: Hooks {
+            prepare_create: Some(prepare_create),
+            prepare_update: Some(prepare_update),
+            validate: Some(persistentvolume_rules::validate),
+            validate_update: Some(persistentvolume_rules::validate_update),
+            ..Hooks::default()
+        },
+        ..Resource::new(
+            gvr,
+            "PersistentVolume",
+            "persistentvolume",
+            Scope::Cluster,
+            "io.k8s.api.core.v1.PersistentVolume",
+        )
+    }
+}
+
+fn claim(volume: &Value) -> Value {
+    let Some(claim) = tree::at(volume, "spec.claimRef") else { return "".into() };
+    format!("{}/{}", tree::text(claim, "namespace"), tree::text(claim, "name")).into()
+}
+
+fn prepare_create(volume: &mut Value, context: &HookContext<'_>) {
+    let now = crate::verbs::timestamp(context.now);
+    tree::set(volume, "status", json!({ "phase": "Pending", "lastPhaseTransitionTime": now }));
+}
+
+/// Whoever changes the phase need not say when.
+fn prepare_update(new: &mut Value, old: &Value, context: &HookContext<'_>) {
+    let (phase, time) = ("status.phase", "status.lastPhaseTransitionTime");
+    if context.subresource != "status" || tree::at(new, phase) == tree::at(old, phase) {
+        return;
+    }
+    if tree::at(new, time) == tree::at(old, time) || !tree::is_set(new, time) {
+        tree::set(new, time, crate::verbs::timestamp(context.now));
+    }
+}

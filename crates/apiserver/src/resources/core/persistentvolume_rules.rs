@@ -1,0 +1,247 @@
+//! What a PersistentVolume must be, and what of it may change.
+
+use api::quantity::Quantity;
+use api::status::Cause;
+use api::validation::Path;
+use api::validation::name::{dns1123_subdomain, qualified_name};
+use serde_json::Value;
+
+use super::persistentvolume_sources::{SOURCES, backsteps};
+use crate::resources::fields::{one_of_at, path, quantity, quantity_positive};
+use crate::tree;
+
+const MODES: &[&str] = &["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
+const INLINE: &str = "may not be specified in the context of inline volumes";
+
+pub fn validate(volume: &Value) -> Vec<Cause> {
+    let none = Value::Null;
+    spec(volume.get("spec").unwrap_or(&none), &path("spec"), false)
+}
+
+/// The spec of a volume, or of one that stands inside of a VolumeAttachment.
+pub fn spec(spec: &Value, at: &Path, inline: bool) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    if inline {
+        for field in ["claimRef", "capacity"] {
+            if tree::at(spec, field).is_some() {
+                causes.push(at.child(field).forbidden(INLINE));
+            }
+        }
+        if spec.get("csi").is_none() {
+            causes.push(at.child("csi").required("has to be specified in the context of inline volumes"));
+        }
+    }
+    if tree::list(spec, "accessModes").is_empty() {
+        causes.push(at.child("accessModes").required(""));
+    }
+    causes.extend(access_modes(spec, at));
+    if !inline {
+        causes.extend(capacity(spec, &at.child("capacity")));
+    }
+    let policy = tree::text(spec, "persistentVolumeReclaimPolicy");
+    let at_policy = at.child("persistentVolumeReclaimPolicy");
+    match policy {
+        "" => {}
+        "Retain" => {}
+        _ if inline => causes.push(at_policy.forbidden("may only be Retain in the context of inline volumes")),
+        "Delete" | "Recycle" => {}
+        other => causes.push(at_policy.not_supported(other, &["Delete", "Recycle", "Retain"])),
+    }
+    let affinity = spec.get("nodeAffinity");
+    let mut has_affinity = false;
+    if let Some(affinity) = affinity {
+        let at = at.child("nodeAffinity");
+        if inline {
+            causes.push(at.forbidden(INLINE));
+        } else {
+            has_affinity = true;
+            causes.extend(node_affinity(affinity, &at));
+        }
+    }
+    causes.extend(sources(spec, at, has_affinity));
+    let root = spec.get("hostPath").is_some_and(|source| is_root(tree::text(source, "path")));
+    if root && policy == "Recycle" {
+        causes.push(at_policy.forbidden("may not be 'recycle' for a hostPath mount of '/'"));
+    }
+    causes.extend(class_and_mode(spec, at, inline));
+    causes
+}
+
+pub fn access_modes(spec: &Value, at: &Path) -> Vec<Cause> {
+    let at = at.child("accessModes");
+    let modes = tree::texts(spec, "accessModes");
+    let unknown = modes.iter().filter(|mode| !MODES.contains(mode));
+    let mut causes: Vec<Cause> = unknown.map(|mode| at.not_supported(*mode, MODES)).collect();
+    let others = modes.iter().any(|mode| *mode != "ReadWriteOncePod" && MODES.contains(mode));
+    if others && modes.contains(&"ReadWriteOncePod") {
+        causes.push(at.forbidden("may not use ReadWriteOncePod with other access modes"));
+    }
+    causes
+}
+
+fn capacity(spec: &Value, at: &Path) -> Vec<Cause> {
+    let capacity = spec.get("capacity").and_then(Value::as_object);
+    let mut causes = Vec::new();
+    if capacity.is_none_or(serde_json::Map::is_empty) {
+        causes.push(at.required(""));
+    }
+    if capacity.is_none_or(|all| !all.contains_key("storage") || all.len() > 1) {
+        causes.push(at.not_supported(spec.get("capacity").cloned().unwrap_or_default(), &["storage"]));
+    }
+    for (name, amount) in capacity.into_iter().flatten() {
+        let at = at.key(name);
+        if quantity(amount).is_some_and(|amount| amount < Quantity::ZERO) {
+            causes.push(at.invalid(amount.clone(), "must be a valid resource quantity"));
+        }
+        causes.extend(quantity_positive(amount, &at));
+    }
+    causes
+}
+
+fn node_affinity(affinity: &Value, at: &Path) -> Vec<Cause> {
+    let Some(required) = affinity.get("required") else {
+        return vec![at.child("required").required("must specify required node constraints")];
+    };
+    node_selector(required, &at.child("required"))
+}
+
+/// Terms by which nodes are chosen.
+pub fn node_selector(selector: &Value, at: &Path) -> Vec<Cause> {
+    let terms = tree::list(selector, "nodeSelectorTerms");
+    let at = at.child("nodeSelectorTerms");
+    if terms.is_empty() {
+        return vec![at.required("must have at least one node selector term")];
+    }
+    let mut causes = Vec::new();
+    for (i, term) in terms.iter().enumerate() {
+        for (list, is_label) in [("matchExpressions", true), ("matchFields", false)] {
+            for (j, one) in tree::list(term, list).iter().enumerate() {
+                causes.extend(node_requirement(one, is_label, &at.index(i).child(list).index(j)));
+            }
+        }
+    }
+    causes
+}
+
+fn node_requirement(one: &Value, is_label: bool, at: &Path) -> Vec<Cause> {
+    let values = tree::texts(one, "values");
+    let (key, operator) = (tree::text(one, "key"), tree::text(one, "operator"));
+    let mut causes = Vec::new();
+    if !is_label {
+        match operator {
+            "In" | "NotIn" if values.len() != 1 => {
+                let why = "must be only one value when `operator` is 'In' or 'NotIn' for node field selector";
+                causes.push(at.child("values").required(why));
+            }
+            "In" | "NotIn" => {}
+            other => causes.push(at.child("operator").invalid(other, "not a valid selector operator")),
+        }
+        if key != "metadata.name" {
+            causes.push(at.child("key").invalid(key, "not a valid field selector key"));
+        }
+        return causes;
+    }
+    let wrong = match operator {
+        "In" | "NotIn" if values.is_empty() => Some("must be specified when `operator` is 'In' or 'NotIn'"),
+        "Gt" | "Lt" if values.len() != 1 => Some("must be specified single value when `operator` is 'Lt' or 'Gt'"),
+        _ => None,
+    };
+    match operator {
+        "Exists" | "DoesNotExist" if !values.is_empty() => {
+            let why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
+            causes.push(at.child("values").forbidden(why));
+        }
+        "In" | "NotIn" | "Gt" | "Lt" | "Exists" | "DoesNotExist" => {
+            causes.extend(wrong.map(|why| at.child("values").required(why)));
+        }
+        other => causes.push(at.child("operator").invalid(other, "not a valid selector operator")),
+    }
+    causes.extend(at.child("key").invalid_each(key, qualified_name(key)));
+    causes
+}
+
+/// Exactly one of them, each with its own rules.
+fn sources(spec: &Value, at: &Path, has_affinity: bool) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    let mut seen = false;
+    for source in SOURCES {
+        let Some(found) = spec.get(source.field) else { continue };
+        if std::mem::replace(&mut seen, true) && source.field != "flexVolume" {
+            causes.push(at.child(source.shown).forbidden("may not specify more than 1 volume type"));
+            continue;
+        }
+        causes.extend(source.check(found, at));
+        if source.field == "local" && !has_affinity {
+            causes.push(at.child("nodeAffinity").required("Local volume requires node affinity"));
+        }
+    }
+    if !seen {
+        causes.push(at.required("must specify a volume type"));
+    }
+    causes
+}
+
+fn is_root(path: &str) -> bool {
+    path.starts_with('/') && path.split('/').all(|step| matches!(step, "" | ".")) && backsteps(path).is_none()
+}
+
+fn class_and_mode(spec: &Value, at: &Path, inline: bool) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    let class = tree::text(spec, "storageClassName");
+    if !class.is_empty() {
+        let at = at.child("storageClassName");
+        match inline {
+            true => causes.push(at.forbidden(INLINE)),
+            false => causes.extend(at.invalid_each(class, dns1123_subdomain(class))),
+        }
+    }
+    let at_mode = at.child("volumeMode");
+    match spec.get("volumeMode").and_then(Value::as_str) {
+        Some(mode) if inline && mode != "Filesystem" => {
+            let why = "may not specify volumeMode other than Filesystem in the context of inline volumes";
+            causes.push(at_mode.forbidden(why));
+        }
+        _ => causes.extend(one_of_at(spec.get("volumeMode"), &at_mode, &["Block", "Filesystem"])),
+    }
+    if let Some(class) = spec.get("volumeAttributesClassName").and_then(Value::as_str) {
+        let at_class = at.child("volumeAttributesClassName");
+        match class {
+            "" => causes.push(at_class.required("an empty string is disallowed")),
+            class => causes.extend(at_class.invalid_each(class, dns1123_subdomain(class))),
+        }
+        if spec.get("csi").is_none() {
+            causes.push(at.child("csi").required("has to be specified when using volumeAttributesClassName"));
+        }
+    }
+    causes
+}
+
+pub fn validate_update(new: &Value, old: &Value) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    let mut present = new.clone();
+    let secret = "spec.csi.controllerExpandSecretRef";
+    if tree::at(old, "spec.csi").is_some() && tree::at(old, secret).is_none() {
+        tree::remove(&mut present, secret);
+    }
+    let changed = SOURCES.iter().any(|source| present["spec"].get(source.field) != old["spec"].get(source.field));
+    if changed {
+        causes.push(
+            path("spec.persistentvolumesource").forbidden("spec.persistentvolumesource is immutable after creation"),
+        );
+    }
+    // Upstream leaves out where the two fields stand.
+    let moved = |field: &str| tree::at(new, &format!("spec.{field}")) != tree::at(old, &format!("spec.{field}"));
+    if moved("volumeMode") {
+        let mode = tree::at(new, "spec.volumeMode").cloned().unwrap_or_default();
+        causes.push(path("volumeMode").invalid(mode, "field is immutable"));
+    }
+    if tree::at(old, "spec.nodeAffinity").is_some() && moved("nodeAffinity") {
+        let affinity = tree::at(new, "spec.nodeAffinity").cloned().unwrap_or_default();
+        causes.push(path("nodeAffinity").invalid(affinity, "field is immutable"));
+    }
+    let class = "spec.volumeAttributesClassName";
+    if tree::at(old, class).is_some() && tree::at(new, class).is_none() {
+        causes.push(path(class).forbidden("update from non-nil value to nil is forbidden"));
+    }
+    causes
+}

@@ -1,0 +1,65 @@
+//! PersistentVolumeClaim: storage that pods ask for.
+
+use api::Gvr;
+use serde_json::{Value, json};
+
+use super::{persistentvolumeclaim_rules, volume_cells};
+use crate::resource::{Column, HookContext, Hooks, Resource, Scope, Subresource};
+use crate::resources::cells;
+use crate::tree;
+
+pub fn resource() -> Resource {
+    let gvr = Gvr::new("", "v1", "persistentvolumeclaims");
+    Resource {
+        short_names: vec!["pvc".into()],
+        returns_deleted: true,
+        subresources: &[Subresource::Status],
+        columns: const {
+            &[
+                Column::text("Status", "Whether it is bound.", |o, _| volume_cells::phase(o)),
+                Column::text("Volume", "The volume that it has.", |o, _| tree::text(o, "spec.volumeName").into()),
+                Column::text("Capacity", "How large the volume is.", |o, _| bound(o, capacity)),
+                Column::text("Access Modes", "How the volume may be mounted.", |o, _| {
+                    bound(o, |o| volume_cells::modes(o, "status.accessModes"))
+                }),
+                Column::text("StorageClass", "The class of the volume.", |o, _| volume_cells::class(o)),
+                Column::text("VolumeAttributesClass", "The properties of the volume.", |o, _| {
+                    cells::text_or(o, "spec.volumeAttributesClassName", cells::UNSET)
+                }),
+                Column::age(),
+                Column::text("VolumeMode", "Filesystem or block.", |o, _| {
+                    cells::text_or(o, "spec.volumeMode", cells::UNSET)
+                })
+                .wide(),
+            ]
+        },
+        hooks: Hooks {
+            prepare_create: Some(prepare_create),
+            validate: Some(persistentvolumeclaim_rules::validate),
+            validate_update: Some(persistentvolumeclaim_rules::validate_update),
+            validate_status: Some(persistentvolumeclaim_rules::validate_status),
+            ..Hooks::default()
+        },
+        ..Resource::new(
+            gvr,
+            "PersistentVolumeClaim",
+            "persistentvolumeclaim",
+            Scope::Namespaced,
+            "io.k8s.api.core.v1.PersistentVolumeClaim",
+        )
+    }
+}
+
+/// What is known of the volume, once there is one.
+fn bound(claim: &Value, cell: fn(&Value) -> Value) -> Value {
+    if tree::text(claim, "spec.volumeName").is_empty() { "".into() } else { cell(claim) }
+}
+
+fn capacity(claim: &Value) -> Value {
+    cells::text_or(claim, "status.capacity.storage", "0")
+}
+
+fn prepare_create(claim: &mut Value, _: &HookContext<'_>) {
+    tree::set(claim, "status", json!({ "phase": "Pending" }));
+    volume_cells::both_sources(claim);
+}

@@ -1,0 +1,49 @@
+//! FlowSchema: which requests belong to which level of priority.
+
+use api::Gvr;
+use serde_json::{Value, json};
+
+use super::rules;
+use crate::resource::{Column, HookContext, Hooks, Resource, Scope, Subresource};
+use crate::resources::cells;
+use crate::tree;
+
+pub fn resource() -> Resource {
+    let gvr = Gvr::new("flowcontrol.apiserver.k8s.io", "v1", "flowschemas");
+    Resource {
+        generation: true,
+        subresources: &[Subresource::Status],
+        columns: const {
+            &[
+                Column::text("PriorityLevel", "The level of its requests.", |o, _| {
+                    tree::text(o, "spec.priorityLevelConfiguration.name").into()
+                }),
+                Column::text("MatchingPrecedence", "Which schema is asked first.", |o, _| {
+                    tree::int(o, "spec.matchingPrecedence").unwrap_or_default().into()
+                }),
+                Column::text("DistinguisherMethod", "What tells flows apart.", |o, _| {
+                    cells::text_or(o, "spec.distinguisherMethod.type", cells::NONE)
+                }),
+                Column::age(),
+                Column::text("MissingPL", "Whether the level does not exist.", |o, _| dangling(o)),
+            ]
+        },
+        hooks: Hooks {
+            prepare_create: Some(prepare_create),
+            validate: Some(rules::flow_schema),
+            validate_status: Some(rules::status),
+            ..Hooks::default()
+        },
+        ..Resource::new(gvr, "FlowSchema", "flowschema", Scope::Cluster, "io.k8s.api.flowcontrol.v1.FlowSchema")
+    }
+}
+
+fn dangling(schema: &Value) -> Value {
+    let mut conditions = tree::list(schema, "status.conditions").iter();
+    let found = conditions.find(|condition| tree::text(condition, "type") == "Dangling");
+    found.map_or("?", |condition| tree::text(condition, "status")).into()
+}
+
+fn prepare_create(schema: &mut Value, _: &HookContext<'_>) {
+    tree::set(schema, "status", json!({}));
+}

@@ -1,0 +1,67 @@
+//! Ingress: which services are reached from outside, by host and path.
+
+use api::Gvr;
+use serde_json::{Value, json};
+
+use super::ingress_rules;
+use crate::resource::{Column, HookContext, Hooks, Resource, Scope, Subresource};
+use crate::resources::cells;
+use crate::tree;
+
+pub fn resource() -> Resource {
+    let gvr = Gvr::new("networking.k8s.io", "v1", "ingresses");
+    Resource {
+        short_names: vec!["ing".into()],
+        generation: true,
+        subresources: &[Subresource::Status],
+        columns: const {
+            &[
+                Column::text("Class", "The class that serves it.", |o, _| {
+                    cells::text_or(o, "spec.ingressClassName", cells::NONE)
+                }),
+                Column::text("Hosts", "The hosts that it answers for.", |o, _| hosts(o)),
+                Column::text("Address", "Where it is reached.", |o, _| addresses(o)),
+                Column::text("Ports", "The ports that are open.", |o, _| ports(o)),
+                Column::age(),
+            ]
+        },
+        hooks: Hooks {
+            prepare_create: Some(prepare_create),
+            validate: Some(ingress_rules::validate),
+            validate_create: Some(ingress_rules::validate_create),
+            validate_status: Some(ingress_rules::validate_status),
+            ..Hooks::default()
+        },
+        ..Resource::new(gvr, "Ingress", "ingress", Scope::Namespaced, "io.k8s.api.networking.v1.Ingress")
+    }
+}
+
+fn hosts(ingress: &Value) -> Value {
+    let hosts: Vec<&str> = tree::list(ingress, "spec.rules")
+        .iter()
+        .map(|rule| tree::text(rule, "host"))
+        .filter(|host| !host.is_empty())
+        .collect();
+    match hosts.len() {
+        0 => "*".into(),
+        0..=3 => hosts.join(",").into(),
+        more => format!("{} + {} more...", hosts[..3].join(","), more - 3).into(),
+    }
+}
+
+fn addresses(ingress: &Value) -> Value {
+    let address = |at: &Value| match tree::text(at, "ip") {
+        "" => tree::text(at, "hostname").to_owned(),
+        ip => ip.to_owned(),
+    };
+    let all: Vec<String> = tree::list(ingress, "status.loadBalancer.ingress").iter().map(address).collect();
+    all.into_iter().filter(|one| !one.is_empty()).collect::<Vec<_>>().join(",").into()
+}
+
+fn ports(ingress: &Value) -> Value {
+    if tree::list(ingress, "spec.tls").is_empty() { "80".into() } else { "80, 443".into() }
+}
+
+fn prepare_create(ingress: &mut Value, _: &HookContext<'_>) {
+    tree::set(ingress, "status", json!({ "loadBalancer": {} }));
+}

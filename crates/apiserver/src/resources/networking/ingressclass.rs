@@ -1,0 +1,38 @@
+//! IngressClass: who serves ingresses of one sort.
+
+use api::Gvr;
+use serde_json::Value;
+
+use super::rules;
+use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::resources::cells;
+use crate::tree;
+
+pub fn resource() -> Resource {
+    let gvr = Gvr::new("networking.k8s.io", "v1", "ingressclasses");
+    Resource {
+        generation: true,
+        columns: const {
+            &[
+                Column::text("Controller", "Who serves its ingresses.", |o, _| tree::text(o, "spec.controller").into()),
+                Column::text("Parameters", "Further settings of the controller.", |o, _| parameters(o)),
+                Column::age(),
+            ]
+        },
+        hooks: Hooks {
+            validate: Some(rules::ingress_class),
+            validate_update: Some(rules::ingress_class_update),
+            ..Hooks::default()
+        },
+        ..Resource::new(gvr, "IngressClass", "ingressclass", Scope::Cluster, "io.k8s.api.networking.v1.IngressClass")
+    }
+}
+
+fn parameters(class: &Value) -> Value {
+    let Some(parameters) = tree::at(class, "spec.parameters") else { return cells::NONE.into() };
+    let (kind, name) = (tree::text(parameters, "kind"), tree::text(parameters, "name"));
+    match tree::text(parameters, "apiGroup") {
+        "" => format!("{kind}/{name}").into(),
+        group => format!("{kind}.{group}/{name}").into(),
+    }
+}

@@ -1,0 +1,34 @@
+//! NetworkPolicy: who may speak with the pods of a namespace.
+
+use api::Gvr;
+use serde_json::Value;
+
+use super::policy_rules;
+use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::resources::cells;
+use crate::subresources::scale::selector_text;
+use crate::tree;
+
+pub fn resource() -> Resource {
+    let gvr = Gvr::new("networking.k8s.io", "v1", "networkpolicies");
+    Resource {
+        short_names: vec!["netpol".into()],
+        generation: true,
+        columns: const { &[Column::text("Pod-Selector", "The pods that it is about.", |o, _| selector(o)), Column::age()] },
+        hooks: Hooks { validate: Some(policy_rules::validate), ..Hooks::default() },
+        ..Resource::new(
+            gvr,
+            "NetworkPolicy",
+            "networkpolicy",
+            Scope::Namespaced,
+            "io.k8s.api.networking.v1.NetworkPolicy",
+        )
+    }
+}
+
+fn selector(policy: &Value) -> Value {
+    match selector_text(tree::at(policy, "spec.podSelector")) {
+        empty if empty.is_empty() => cells::NONE.into(),
+        text => text.into(),
+    }
+}

@@ -1,0 +1,3 @@
+//! node.k8s.io: how containers are run.
+
+pub mod runtimeclass;

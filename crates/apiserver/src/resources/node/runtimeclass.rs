@@ -1,0 +1,60 @@
+//! RuntimeClass: how containers are run, and what that costs.
+
+use api::Gvr;
+use api::status::Cause;
+use api::validation::meta::labels;
+use api::validation::name::dns1123_label;
+use serde_json::Value;
+
+use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::resources::core::{pod_rules, resource_names};
+use crate::resources::fields::{immutable, path};
+use crate::tree;
+
+pub fn resource() -> Resource {
+    let gvr = Gvr::new("node.k8s.io", "v1", "runtimeclasses");
+    Resource {
+        unconditional_update: false,
+        columns: const {
+            &[
+                Column::text("Handler", "The runtime that runs the containers.", |o, _| {
+                    tree::text(o, "handler").into()
+                }),
+                Column::age(),
+            ]
+        },
+        hooks: Hooks { validate: Some(validate), validate_update: Some(validate_update), ..Hooks::default() },
+        ..Resource::new(gvr, "RuntimeClass", "runtimeclass", Scope::Cluster, "io.k8s.api.node.v1.RuntimeClass")
+    }
+}
+
+fn validate(class: &Value) -> Vec<Cause> {
+    let handler = tree::text(class, "handler");
+    let mut causes = match handler {
+        "" => vec![path("handler").required("")],
+        _ => path("handler").invalid_each(handler, dns1123_label(handler)),
+    };
+    let fixed = tree::at(class, "overhead.podFixed").and_then(Value::as_object);
+    for (name, amount) in fixed.into_iter().flatten() {
+        // Upstream checks the overhead as if it were the limits of a container, and names it so.
+        let at = path("overhead.limits").key(name);
+        causes.extend(resource_names::container_resource(name, &at));
+        causes.extend(resource_names::amount(name, amount, &at));
+    }
+    let at = path("scheduling");
+    causes.extend(labels(tree::at(class, "scheduling.nodeSelector"), &at.child("nodeSelector")));
+    let tolerations = tree::list(class, "scheduling.tolerations");
+    for (i, one) in tolerations.iter().enumerate() {
+        pod_rules::validate_toleration(one, &at.child("tolerations").index(i).to_string(), &mut causes);
+    }
+    for (i, one) in tolerations.iter().enumerate() {
+        if tolerations[..i].contains(one) {
+            causes.push(at.child("tolerations").index(i).duplicate(one.clone()));
+        }
+    }
+    causes
+}
+
+fn validate_update(new: &Value, old: &Value) -> Vec<Cause> {
+    immutable(new, old, "handler")
+}

@@ -1,0 +1,30 @@
+//! ResourceSlice: devices that a driver offers.
+
+use api::Gvr;
+
+use super::slice_rules;
+use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::tree;
+
+pub fn resource() -> Resource {
+    let gvr = Gvr::new("resource.k8s.io", "v1", "resourceslices");
+    Resource {
+        generation: true,
+        returns_deleted: true,
+        selectable_fields: &["spec.driver", "spec.nodeName"],
+        columns: const {
+            &[
+                Column::text("Node", "The node that has the devices.", |o, _| tree::text(o, "spec.nodeName").into()),
+                Column::text("Driver", "The driver of the devices.", |o, _| tree::text(o, "spec.driver").into()),
+                Column::text("Pool", "The pool that they belong to.", |o, _| tree::text(o, "spec.pool.name").into()),
+                Column::age(),
+            ]
+        },
+        hooks: Hooks {
+            validate: Some(slice_rules::validate),
+            validate_update: Some(slice_rules::validate_update),
+            ..Hooks::default()
+        },
+        ..Resource::new(gvr, "ResourceSlice", "resourceslice", Scope::Cluster, "io.k8s.api.resource.v1.ResourceSlice")
+    }
+}

@@ -1,0 +1,3 @@
+//! scheduling.k8s.io: priorities of pods.
+
+pub mod priorityclass;

@@ -1,0 +1,50 @@
+//! CSIDriver: what a volume driver of the cluster can do.
+
+use api::Gvr;
+use serde_json::Value;
+
+use super::rules;
+use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::resources::cells;
+use crate::tree;
+
+pub fn resource() -> Resource {
+    let gvr = Gvr::new("storage.k8s.io", "v1", "csidrivers");
+    Resource {
+        unconditional_update: false,
+        returns_deleted: true,
+        columns: const {
+            &[
+                Column::boolean("AttachRequired", "Whether volumes are attached before they are mounted.", |o, _| {
+                    tree::flag(o, "spec.attachRequired").into()
+                }),
+                Column::boolean("PodInfoOnMount", "Whether the driver is told the pod.", |o, _| {
+                    tree::flag(o, "spec.podInfoOnMount").into()
+                }),
+                Column::boolean("StorageCapacity", "Whether the scheduler asks for capacity.", |o, _| {
+                    tree::flag(o, "spec.storageCapacity").into()
+                }),
+                Column::text("TokenRequests", "Audiences of the tokens that the driver gets.", |o, _| audiences(o)),
+                Column::boolean("RequiresRepublish", "Whether mounting is repeated.", |o, _| {
+                    tree::flag(o, "spec.requiresRepublish").into()
+                }),
+                Column::text("Modes", "How long the volumes live.", |o, _| {
+                    cells::joined_or(&tree::texts(o, "spec.volumeLifecycleModes"), cells::NONE)
+                }),
+                Column::age(),
+            ]
+        },
+        hooks: Hooks {
+            validate: Some(rules::csi_driver),
+            validate_update: Some(rules::csi_driver_update),
+            ..Hooks::default()
+        },
+        ..Resource::new(gvr, "CSIDriver", "csidriver", Scope::Cluster, "io.k8s.api.storage.v1.CSIDriver")
+    }
+}
+
+fn audiences(driver: &Value) -> Value {
+    let requests = tree::list(driver, "spec.tokenRequests").iter();
+    let audiences: Vec<&str> = requests.map(|request| tree::text(request, "audience")).collect();
+    cells::joined_or(&audiences, cells::UNSET)
+}

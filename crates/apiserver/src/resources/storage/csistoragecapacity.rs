@@ -1,0 +1,36 @@
+//! CSIStorageCapacity: how much a driver can still give in one part of the cluster.
+
+use api::Gvr;
+
+use super::rules;
+use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::resources::cells;
+use crate::tree;
+
+pub fn resource() -> Resource {
+    let gvr = Gvr::new("storage.k8s.io", "v1", "csistoragecapacities");
+    Resource {
+        unconditional_update: false,
+        returns_deleted: true,
+        columns: const {
+            &[
+                Column::text("StorageClassName", "The class of the volumes.", |o, _| {
+                    tree::text(o, "storageClassName").into()
+                }),
+                Column::text("Capacity", "How much is left.", |o, _| cells::text_or(o, "capacity", cells::UNSET)),
+            ]
+        },
+        hooks: Hooks {
+            validate: Some(rules::csi_storage_capacity),
+            validate_update: Some(rules::csi_storage_capacity_update),
+            ..Hooks::default()
+        },
+        ..Resource::new(
+            gvr,
+            "CSIStorageCapacity",
+            "csistoragecapacity",
+            Scope::Namespaced,
+            "io.k8s.api.storage.v1.CSIStorageCapacity",
+        )
+    }
+}

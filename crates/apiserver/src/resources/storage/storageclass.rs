@@ -1,0 +1,51 @@
+//! StorageClass: how volumes of one sort are made.
+
+use api::Gvr;
+use serde_json::Value;
+
+use super::rules;
+use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::tree;
+
+pub fn resource() -> Resource {
+    let gvr = Gvr::new("storage.k8s.io", "v1", "storageclasses");
+    Resource {
+        short_names: vec!["sc".into()],
+        returns_deleted: true,
+        name_cell: Some(name),
+        columns: const {
+            &[
+                Column::text("Provisioner", "Who makes the volumes.", |o, _| tree::text(o, "provisioner").into()),
+                Column::text("ReclaimPolicy", "What becomes of a volume whose claim is gone.", |o, _| {
+                    tree::text(o, "reclaimPolicy").into()
+                }),
+                Column::text("VolumeBindingMode", "When claims are bound.", |o, _| {
+                    tree::text(o, "volumeBindingMode").into()
+                }),
+                Column::text("AllowVolumeExpansion", "Whether claims may grow.", |o, _| {
+                    tree::flag(o, "allowVolumeExpansion").into()
+                }),
+                Column::age(),
+            ]
+        },
+        hooks: Hooks {
+            validate: Some(rules::storage_class),
+            validate_update: Some(rules::storage_class_update),
+            ..Hooks::default()
+        },
+        ..Resource::new(gvr, "StorageClass", "storageclass", Scope::Cluster, "io.k8s.api.storage.v1.StorageClass")
+    }
+}
+
+/// The class that claims get which name none says so beside its name.
+fn name(class: &Value) -> String {
+    let name = tree::text(class, "metadata.name");
+    if is_default(class) { format!("{name} (default)") } else { name.to_owned() }
+}
+
+pub fn is_default(class: &Value) -> bool {
+    let annotations = tree::at(class, "metadata.annotations");
+    ["storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"]
+        .iter()
+        .any(|key| annotations.and_then(|all| all.get(*key)).and_then(Value::as_str) == Some("true"))
+}

@@ -1,0 +1,45 @@
+//! VolumeAttachment: a volume that shall be, or is, at a node.
+
+use api::Gvr;
+use serde_json::{Value, json};
+
+use super::rules;
+use crate::resource::{Column, HookContext, Hooks, Resource, Scope, Subresource};
+use crate::tree;
+
+pub fn resource() -> Resource {
+    let gvr = Gvr::new("storage.k8s.io", "v1", "volumeattachments");
+    Resource {
+        unconditional_update: false,
+        returns_deleted: true,
+        subresources: &[Subresource::Status],
+        columns: const {
+            &[
+                Column::text("Attacher", "The driver that attaches.", |o, _| tree::text(o, "spec.attacher").into())
+                    .name(),
+                Column::text("PV", "The volume.", |o, _| tree::text(o, "spec.source.persistentVolumeName").into()),
+                Column::text("Node", "The node.", |o, _| tree::text(o, "spec.nodeName").into()),
+                Column::boolean("Attached", "Whether it is there.", |o, _| tree::flag(o, "status.attached").into()),
+                Column::age(),
+            ]
+        },
+        hooks: Hooks {
+            prepare_create: Some(prepare_create),
+            validate: Some(rules::volume_attachment),
+            validate_create: Some(rules::volume_attachment_create),
+            validate_update: Some(rules::volume_attachment_update),
+            ..Hooks::default()
+        },
+        ..Resource::new(
+            gvr,
+            "VolumeAttachment",
+            "volumeattachment",
+            Scope::Cluster,
+            "io.k8s.api.storage.v1.VolumeAttachment",
+        )
+    }
+}
+
+fn prepare_create(attachment: &mut Value, _: &HookContext<'_>) {
+    tree::set(attachment, "status", json!({}));
+}

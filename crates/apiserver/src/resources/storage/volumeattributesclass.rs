@@ -1,0 +1,33 @@
+//! VolumeAttributesClass: properties that a volume may change in its life.
+
+use api::Gvr;
+
+use super::rules;
+use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::tree;
+
+pub fn resource() -> Resource {
+    let gvr = Gvr::new("storage.k8s.io", "v1", "volumeattributesclasses");
+    Resource {
+        short_names: vec!["vac".into()],
+        returns_deleted: true,
+        columns: const {
+            &[
+                Column::text("DriverName", "The driver that it is for.", |o, _| tree::text(o, "driverName").into()),
+                Column::age(),
+            ]
+        },
+        hooks: Hooks {
+            validate: Some(rules::volume_attributes_class),
+            validate_update: Some(rules::volume_attributes_class_update),
+            ..Hooks::default()
+        },
+        ..Resource::new(
+            gvr,
+            "VolumeAttributesClass",
+            "volumeattributesclass",
+            Scope::Cluster,
+            "io.k8s.api.storage.v1.VolumeAttributesClass",
+        )
+    }
+}
