@@ -9,6 +9,7 @@ use store::Store;
 use tokio::task::JoinSet;
 
 use crate::bootstrap;
+use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::seams::Seams;
 use crate::services::Services;
@@ -47,6 +48,7 @@ pub struct Engine {
     config: EngineConfig,
     caches: Arc<Caches>,
     services: Services,
+    metrics: Arc<Metrics>,
     seams: OnceLock<Seams>,
     tasks: Mutex<JoinSet<()>>,
 }
@@ -69,8 +71,8 @@ impl Engine {
         let mut tasks = JoinSet::new();
         tasks.spawn(feed::follow(store.clone(), caches.clone(), revision));
         let tasks = Mutex::new(tasks);
-        let seams = OnceLock::new();
-        let engine = Arc::new(Self { registry, store, clock, rng, config, caches, services, seams, tasks });
+        let (seams, metrics) = (OnceLock::new(), Arc::default());
+        let engine = Arc::new(Self { registry, store, clock, rng, config, caches, services, metrics, seams, tasks });
         let weak = Arc::downgrade(&engine);
         engine.tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(upkeep::run(weak));
         bootstrap::run(&engine).await?;
@@ -109,6 +111,10 @@ impl Engine {
 
     pub fn caches(&self) -> &Arc<Caches> {
         &self.caches
+    }
+
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     pub(crate) fn services(&self) -> &Services {

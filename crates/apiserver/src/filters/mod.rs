@@ -3,6 +3,7 @@
 pub mod authn;
 pub mod authz;
 pub mod impersonate;
+mod inflight;
 mod timeout;
 
 use std::panic::AssertUnwindSafe;
@@ -11,8 +12,8 @@ use std::sync::{Arc, OnceLock};
 use api::status::About;
 use api::{Status, protobuf};
 use bytes::Bytes;
-use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Response};
@@ -20,10 +21,11 @@ use http::{HeaderMap, HeaderName, Response};
 use crate::connect;
 use crate::http::body::{Body, Payload};
 use crate::http::{Server, gzip, respond};
+use crate::metrics::{self, Labels};
 use crate::request::{RequestInfo, ResourceRequest, Verb};
-use crate::resource::Subresource;
+use crate::resource::{Resource, Subresource};
 use crate::user::User;
-use crate::verbs::{Params, RequestContext, media_type, no_such_resource};
+use crate::verbs::{Answer, AnswerBody, Params, RequestContext, media_type, no_such_resource};
 use crate::wellknown;
 
 /// A request as it came in.
@@ -43,11 +45,11 @@ pub enum Credentials {
 
 /// Answers any request. A panic costs its request only.
 pub fn answer(server: Arc<Server>, incoming: Incoming) -> BoxFuture<'static, Response<Body>> {
-    let measured = server.metrics.begin();
+    let begun = metrics::now();
     let path = incoming.parts.uri.path().to_owned();
     let reader = reader(&incoming.parts);
-    let label = Arc::new(OnceLock::new());
-    let passed = AssertUnwindSafe(pass(server.clone(), incoming, label.clone())).catch_unwind();
+    let labels = Arc::new(OnceLock::new());
+    let passed = AssertUnwindSafe(pass(server.clone(), incoming, labels.clone())).catch_unwind();
     let answered = passed.map(move |result| {
         let response = match result {
             Ok(Ok(response)) => response,
@@ -58,7 +60,9 @@ pub fn answer(server: Arc<Server>, incoming: Incoming) -> BoxFuture<'static, Res
                 respond::status(&Status::internal(why), &reader)
             }
         };
-        server.metrics.end(measured, label.get(), response.status().as_u16());
+        if let Some(labels) = labels.get() {
+            server.engine.metrics().answered(labels.clone(), response.status().as_u16(), begun);
+        }
         response
     });
     answered.boxed()
@@ -73,16 +77,22 @@ fn reader(parts: &Parts) -> respond::Reader {
     }
 }
 
-/// What a request is counted as.
-pub struct Label {
-    pub info: ResourceRequest,
-}
-
-async fn pass(server: Arc<Server>, incoming: Incoming, label: Arc<OnceLock<Label>>) -> Result<Response<Body>, Status> {
+async fn pass(
+    server: Arc<Server>,
+    incoming: Incoming,
+    labels: Arc<OnceLock<Labels>>,
+) -> Result<Response<Body>, Status> {
     let Incoming { parts, payload, credentials } = incoming;
     let params = Params::parse(parts.uri.query().unwrap_or_default());
     let info = RequestInfo::parse(&parts.method, parts.uri.path(), &params);
     let info = info.ok_or_else(|| Status::method_not_allowed(About { group: "", resource: "", name: "" }))?;
+    let found = found(&server, &info);
+    let labels = labels.get_or_init(|| match (&info, &found) {
+        (RequestInfo::Resource(info), Some(resource)) => Labels::of_resource(resource, info, &params, &parts.headers),
+        (RequestInfo::Resource(_), None) => Labels::of_path(&parts.method, ""),
+        (RequestInfo::NonResource { path, .. }, _) => Labels::of_path(&parts.method, path),
+    });
+    let is_component = matches!(credentials, Credentials::Component(_));
     let user = match credentials {
         Credentials::Component(user) => user,
         Credentials::Connection(certificate) => {
@@ -90,14 +100,34 @@ async fn pass(server: Arc<Server>, incoming: Incoming, label: Arc<OnceLock<Label
         }
     };
     let user = impersonate::apply(&server.rbac, user, &parts.headers)?;
+    let connects = found.as_ref().is_some_and(|resource| is_connect(resource, &info));
+    let _inflight = match is_component || connects {
+        true => None,
+        false => inflight::enter(server.engine.metrics(), &user, &info)?,
+    };
     authz::check(&server.rbac, &user, &info, &params)?;
-    match info {
-        RequestInfo::NonResource { path, .. } => wellknown::answer(server, parts, path, params).await,
-        RequestInfo::Resource(info) => {
+    match (info, found) {
+        (RequestInfo::NonResource { path, .. }, _) => wellknown::answer(server, parts, path, params).await,
+        (RequestInfo::Resource(_), None) => Err(no_such_resource()),
+        (RequestInfo::Resource(info), Some(_)) => {
             let request = Authorized { parts, payload, params, info, user };
-            resource(server, request, label).await
+            if connects { connect::answer(server, request).await } else { resource(server, request, labels).await }
         }
     }
+}
+
+fn found(server: &Server, info: &RequestInfo) -> Option<Arc<Resource>> {
+    let RequestInfo::Resource(info) = info else { return None };
+    server.engine.registry().find(&info.group, &info.version, &info.resource).cloned()
+}
+
+/// Whether a node, not the engine, answers.
+fn is_connect(resource: &Resource, info: &RequestInfo) -> bool {
+    let RequestInfo::Resource(info) = info else { return false };
+    resource.subresources.iter().any(|subresource| match subresource {
+        Subresource::Connect(path) => *path == info.subresource,
+        _ => false,
+    })
 }
 
 /// A request for a resource that may be answered.
@@ -109,39 +139,30 @@ pub struct Authorized {
     pub user: User,
 }
 
-async fn resource(
-    server: Arc<Server>,
-    request: Authorized,
-    label: Arc<OnceLock<Label>>,
-) -> Result<Response<Body>, Status> {
-    let info = &request.info;
-    let found = server.engine.registry().find(&info.group, &info.version, &info.resource);
-    let resource = found.ok_or_else(no_such_resource)?;
-    label.get_or_init(|| Label { info: info.clone() });
-    let connect = resource.subresources.iter().any(|subresource| match subresource {
-        Subresource::Connect(path) => *path == info.subresource,
-        _ => false,
-    });
-    if connect {
-        return connect::answer(server, request).await;
-    }
-    let is_watch = info.verb == Verb::Watch;
+async fn resource(server: Arc<Server>, request: Authorized, labels: &Labels) -> Result<Response<Body>, Status> {
+    // A watch goes on after its head; whatever else is slow, a body that trickles in among it, gets no longer.
+    let is_watch = request.info.verb == Verb::Watch;
+    let compress = !is_watch && gzip::accepted(&request.parts.headers);
     let timeout = timeout::of(&request.params, is_watch)?;
+    let timely = tokio::time::timeout(timeout, dispatch(&server, request)).await;
+    let mut answer = timely.map_err(|_| timed_out())??;
+    if is_watch && let AnswerBody::Stream(stream) = answer.body {
+        let running = server.engine.metrics().long_running(labels.clone());
+        answer.body = AnswerBody::Stream(Box::pin(stream.inspect(move |_| {
+            let _until_the_stream_ends = &running;
+        })));
+    }
+    Ok(respond::answer(answer, compress, &server.stopping).await)
+}
+
+async fn dispatch(server: &Server, request: Authorized) -> Result<Answer, Status> {
     let headers = &request.parts.headers;
-    let compress = !is_watch && gzip::accepted(headers);
     let (content_type, accept) = (header(headers, &CONTENT_TYPE), header(headers, &ACCEPT));
     let user_agent = header(headers, &USER_AGENT);
     let (body, content_type) = readable(request.payload.read().await?, content_type)?;
     let Authorized { info, user, params, .. } = request;
     let context = RequestContext { info, user, params, content_type, accept, user_agent, body };
-    let dispatched = server.engine.dispatch(context);
-    let answer = if is_watch {
-        dispatched.await?
-    } else {
-        let timely = tokio::time::timeout(timeout, dispatched).await;
-        timely.map_err(|_| timed_out())??
-    };
-    Ok(respond::answer(answer, compress, &server.stopping).await)
+    server.engine.dispatch(context).await
 }
 
 /// The body in a form that the engine reads: protobuf, which typed clients send, becomes JSON.

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use api::Status;
 use bytes::Bytes;
 use futures::Stream;
-use http_body::Frame;
+use http_body::{Body as _, Frame};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty, Full, LengthLimitError, Limited, StreamBody};
 use tokio_util::sync::CancellationToken;
@@ -35,6 +35,10 @@ impl Payload {
             Self::Whole(_) => return Err(too_large()),
             Self::Wire(wire) => wire,
         };
+        // Who says that too much will come is refused before it comes.
+        if wire.size_hint().lower() > BODY_LEN_MAX as u64 {
+            return Err(too_large());
+        }
         match Limited::new(wire, BODY_LEN_MAX).collect().await {
             Ok(collected) => Ok(collected.to_bytes()),
             Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
@@ -62,6 +66,19 @@ pub fn empty() -> Body {
 
 pub fn whole(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed()
+}
+
+/// The body, which keeps something until it ends or is dropped.
+pub fn with<T: Send + Sync + 'static>(body: Body, kept: T) -> Body {
+    // What is at hand is sent at once; only what arises with time is worth the box.
+    if body.size_hint().exact().is_some() {
+        return body;
+    }
+    body.map_frame(move |frame| {
+        let _until_the_body_ends = &kept;
+        frame
+    })
+    .boxed()
 }
 
 /// A body that ends with its stream, or when the server stops.

@@ -1,4 +1,4 @@
-//! Sockets: TLS, HTTP/1.1 and HTTP/2 on one port, a bounded number of connections, and an orderly end.
+//! Sockets: TLS, HTTP/1.1 and HTTP/2 on one port, bounds of what a client may send, and an orderly end.
 
 use std::convert::Infallible;
 use std::io;
@@ -10,19 +10,19 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Server;
-use super::body::Payload;
+use super::body::{self, Payload};
+use super::connections::{Connections, Place};
 use crate::filters::authn::user_of_certificate;
 use crate::filters::{self, Credentials, Incoming};
 use crate::user::User;
 
-/// Beyond this many connections, new ones wait in the kernel's queue.
-const CONNECTIONS_MAX: usize = 8192;
+/// All headers of a request together, as Go's server bounds them.
+const HEADERS_LEN_MAX: usize = 1 << 20;
 /// Streams of one HTTP/2 connection; upstream's bound.
 const STREAMS_MAX: u32 = 1000;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -47,8 +47,7 @@ impl Server {
         tls: Arc<rustls::ServerConfig>,
         shutdown: CancellationToken,
     ) -> io::Result<()> {
-        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let connections = TaskTracker::new();
+        let (places, connections) = (Connections::new(), TaskTracker::new());
         let mut accepting = tokio::task::JoinSet::new();
         for listener in listeners {
             listener.set_nonblocking(true)?;
@@ -56,7 +55,7 @@ impl Server {
             let door = Door {
                 server: self.clone(),
                 tls: TlsAcceptor::from(tls.clone()),
-                permits: permits.clone(),
+                places: places.clone(),
                 connections: connections.clone(),
                 shutdown: shutdown.clone(),
             };
@@ -75,7 +74,7 @@ impl Server {
 struct Door {
     server: Arc<Server>,
     tls: TlsAcceptor,
-    permits: Arc<Semaphore>,
+    places: Arc<Connections>,
     connections: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -83,16 +82,21 @@ struct Door {
 impl Door {
     async fn accept(self, listener: TcpListener) {
         loop {
-            let Ok(permit) = self.permits.clone().acquire_owned().await else { return };
             let accepted = tokio::select! {
                 biased;
                 () = self.shutdown.cancelled() => return,
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => {
-                    let connection =
-                        serve(self.server.clone(), self.tls.clone(), (stream, peer), self.shutdown.clone(), permit);
+                Ok(accepted) => {
+                    let place = tokio::select! {
+                        biased;
+                        () = self.shutdown.cancelled() => return,
+                        place = self.places.enter() => place,
+                    };
+                    let Some(place) = place else { return };
+                    let shutdown = self.shutdown.clone();
+                    let connection = serve(self.server.clone(), self.tls.clone(), accepted, place, shutdown);
                     self.connections.spawn(connection);
                 }
                 Err(error) => {
@@ -108,25 +112,29 @@ async fn serve(
     server: Arc<Server>,
     tls: TlsAcceptor,
     (stream, peer): (TcpStream, SocketAddr),
+    place: Arc<Place>,
     shutdown: CancellationToken,
-    _permit: OwnedSemaphorePermit,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
-    let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return tracing::debug!(%error, "TLS handshake failed"),
-        Err(_) => return tracing::debug!("TLS handshake took too long"),
+    let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream));
+    let stream = match place.evicted.run_until_cancelled(handshake).await {
+        Some(Ok(Ok(stream))) => stream,
+        Some(Ok(Err(error))) => return tracing::debug!(%error, "TLS handshake failed"),
+        Some(Err(_)) => return tracing::debug!("TLS handshake took too long"),
+        None => return tracing::debug!("a connection gave way before its handshake ended"),
     };
     let chain = stream.get_ref().1.peer_certificates();
     let user: Option<Arc<User>> = chain.and_then(<[_]>::first).and_then(|der| user_of_certificate(der)).map(Arc::new);
+    let (answering, evicted) = (place.clone(), place.evicted.clone());
     let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
         let (mut parts, body) = request.into_parts();
         parts.extensions.insert(Peer(peer));
         let credentials = Credentials::Connection(user.clone());
+        let busy = answering.begin();
         let answered = filters::answer(server.clone(), Incoming { parts, payload: Payload::Wire(body), credentials });
-        async move { Ok::<_, Infallible>(answered.await) }
+        async move { Ok::<_, Infallible>(answered.await.map(|body| body::with(body, busy))) }
     });
     let builder = builder();
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
@@ -138,6 +146,10 @@ async fn serve(
             connection.as_mut().graceful_shutdown();
             connection.await
         }
+        () = evicted.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection broke");
@@ -146,8 +158,9 @@ async fn serve(
 
 fn builder() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(HEADERS_LEN_MAX);
     let mut http2 = builder.http2();
     http2.timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX).keep_alive_interval(KEEP_ALIVE);
+    http2.max_header_list_size(HEADERS_LEN_MAX as u32);
     builder
 }

@@ -6,6 +6,7 @@
 //! ```
 
 pub mod body;
+mod connections;
 pub mod gzip;
 pub mod listen;
 pub mod respond;
@@ -25,7 +26,6 @@ use crate::connect::Kubelets;
 use crate::filters::authn::Authenticator;
 use crate::filters::{self, Credentials, Incoming};
 use crate::http::body::Payload;
-use crate::metrics::Metrics;
 use crate::rbac::{Rbac, bootstrap};
 use crate::seams::Seams;
 use crate::tokens::ServiceAccountTokens;
@@ -67,7 +67,6 @@ pub struct Server {
     pub(crate) engine: Arc<Engine>,
     pub(crate) authenticator: Authenticator,
     pub(crate) rbac: Arc<Rbac>,
-    pub(crate) metrics: Metrics,
     pub(crate) wellknown: WellKnown,
     pub(crate) kubelets: Kubelets,
     /// Ends watches and other answers without end when the server stops.
@@ -86,7 +85,6 @@ impl Server {
         let server = Arc::new(Self {
             authenticator: Authenticator::new(tokens, config.static_tokens, config.anonymous),
             rbac,
-            metrics: Metrics::default(),
             wellknown: WellKnown::new(config.issuer, &config.token_key),
             kubelets,
             stopping: CancellationToken::new(),

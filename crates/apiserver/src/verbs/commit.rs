@@ -6,7 +6,7 @@ use serde_json::Value;
 use store::{Commit, Durability, Entry, Precondition, StoreError, StoreKey, Write};
 
 use super::Call;
-use crate::storage;
+use crate::{metrics, storage};
 
 /// What must be true of the key for the write to happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +42,16 @@ async fn commit(call: &Call, key: StoreKey, expect: Expect, write: Write) -> Res
         Expect::At(revision) => Precondition::ModifiedAt(key, revision),
     };
     let durability = if call.stored.buffered { Durability::Buffered } else { Durability::Synced };
+    let operation = match (&write, expect) {
+        (Write::Delete(_), _) => "delete",
+        (Write::Put(..), Expect::Absent) => "create",
+        (Write::Put(..), Expect::At(_)) => "update",
+    };
     let commit = Commit { preconditions: vec![precondition], writes: vec![write], durability };
-    call.engine.store().commit(commit).await.map_err(|error| match error {
+    let begun = metrics::now();
+    let done = call.engine.store().commit(commit).await;
+    call.engine.metrics().stored(operation, &call.stored.gvr, begun);
+    done.map_err(|error| match error {
         StoreError::Conflict { .. } => CommitError::Conflict,
         other => CommitError::Failed(Status::internal(other)),
     })
@@ -51,7 +59,10 @@ async fn commit(call: &Call, key: StoreKey, expect: Expect, write: Write) -> Res
 
 /// The newest entry of the key, straight from the store.
 pub(crate) async fn read(call: &Call, key: &Key) -> Result<Option<Entry>, Status> {
-    call.engine.store().get(&storage::key(&call.stored.gvr, key)).await.map_err(Status::internal)
+    let begun = metrics::now();
+    let found = call.engine.store().get(&storage::key(&call.stored.gvr, key)).await;
+    call.engine.metrics().stored("get", &call.stored.gvr, begun);
+    found.map_err(Status::internal)
 }
 
 /// The bytes to store for an object in the resource's own version.

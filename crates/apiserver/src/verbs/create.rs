@@ -40,27 +40,26 @@ pub(crate) async fn create_object(
     admission::mutate(&attributes, &mut object)?;
     meta::dedup_owners(call, &mut object, true);
     let mut taken = name.clone();
+    let generates = !tree::text(&object, "metadata.generateName").is_empty();
     for _ in 0..NAME_ATTEMPTS_MAX {
-        let mut attempt = object.clone();
-        prepare::prepare_create(call, &mut attempt, options)?;
-        tree::text(&attempt, "metadata.name").clone_into(&mut taken);
-        match finish(call, &attempt, options).await {
-            Err(CommitError::Conflict) if name.is_empty() => {}
-            Err(CommitError::Conflict) => break,
-            Err(CommitError::Failed(status)) => return Err(status),
-            Ok(json) => return Ok(json),
+        // Only a generated name can be tried again, from the object that has none yet.
+        let unnamed = name.is_empty().then(|| object.clone());
+        prepare::prepare_create(call, &mut object, options)?;
+        tree::text(&object, "metadata.name").clone_into(&mut taken);
+        match (finish(call, object, options).await, unnamed) {
+            (Err(CommitError::Conflict), Some(unnamed)) => object = unnamed,
+            (Err(CommitError::Conflict), None) => break,
+            (Err(CommitError::Failed(status)), _) => return Err(status),
+            (Ok(json), _) => return Ok(json),
         }
     }
-    Err(already_exists(call, &object, &taken).await)
+    Err(already_exists(call, generates, &taken).await)
 }
 
 /// Who asked for a generated name is told so even if they gave a name as well.
-async fn already_exists(call: &Call, object: &Value, name: &str) -> Status {
+async fn already_exists(call: &Call, generates: bool, name: &str) -> Status {
     let about = call.about_name(name);
-    let mut status = match tree::text(object, "metadata.generateName") {
-        "" => Status::already_exists(about),
-        _ => Status::name_not_generated(about),
-    };
+    let mut status = if generates { Status::name_not_generated(about) } else { Status::already_exists(about) };
     if let Ok(Some(present)) = Existing::read(call, &call.key_of(name)).await
         && tree::is_set(&present.tree, "metadata.deletionTimestamp")
     {
@@ -78,13 +77,12 @@ fn refuse_revision(object: &Value) -> Result<(), Status> {
     Err(Status::failure(500, "", "resourceVersion should not be set on objects to be created"))
 }
 
-async fn finish(call: &mut Call, object: &Value, options: &WriteOptions) -> Result<Bytes, CommitError> {
-    validate::create(call, object).map_err(CommitError::Failed)?;
-    let key = meta::key_of(object);
+async fn finish(call: &mut Call, mut object: Value, options: &WriteOptions) -> Result<Bytes, CommitError> {
+    validate::create(call, &object).map_err(CommitError::Failed)?;
+    let key = meta::key_of(&object);
     let attributes = Attributes::new(call, &key.name, Operation::Create, options.dry_run, None);
-    admission::validate(&attributes, object).map_err(CommitError::Failed)?;
-    validate::grant(call, object, None).map_err(CommitError::Failed)?;
-    let mut object = object.clone();
+    admission::validate(&attributes, &object).map_err(CommitError::Failed)?;
+    validate::grant(call, &object, None).map_err(CommitError::Failed)?;
     let reservation = call.engine.services().assign(&call.resource, &mut object, None).map_err(CommitError::Failed)?;
     let bytes = commit::encode(call, &object);
     let json = if options.dry_run {

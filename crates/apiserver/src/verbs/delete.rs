@@ -7,8 +7,9 @@
 //! ```
 
 use api::status::About;
-use api::{Key, Status};
+use api::{Key, Object, Status};
 use bytes::Bytes;
+use futures::StreamExt;
 use serde_json::Value;
 
 use super::commit::{self, CommitError, Expect};
@@ -19,6 +20,8 @@ use crate::admission::{self, Attributes, Operation};
 use crate::{storage, tree};
 
 const ATTEMPTS_MAX: usize = 16;
+/// Deletions of a collection that are on their way at the same time.
+const AT_ONCE_MAX: usize = 128;
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
 
@@ -259,11 +262,17 @@ pub(super) async fn delete_collection(mut call: Call) -> Result<Answer, Status> 
     let options = DeleteOptions::read(&call)?;
     warn_of_orphans(&mut call, &options);
     let page = list::page(&call, &list).await?;
-    for object in &page.objects {
-        match delete_object(&call, &object.key(), &options).await {
+    // Many at once, so that one sync of the store's log serves many.
+    let (of, with) = (&call, &options);
+    let keys: Vec<Key> = page.objects.iter().map(Object::key).collect();
+    let deletions = keys.into_iter().map(|key| async move { delete_object(of, &key, with).await });
+    let mut deletions = futures::stream::iter(deletions).buffered(AT_ONCE_MAX);
+    while let Some(deleted) = deletions.next().await {
+        match deleted {
             Err(status) if !status.is_not_found() => return Err(status),
             Ok(_) | Err(_) => {}
         }
     }
+    drop(deletions);
     list::send(call, page)
 }

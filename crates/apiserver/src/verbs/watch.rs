@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::options::ListOptions;
 use super::selection::Selection;
 use super::{Answer, AnswerBody, Call, commit};
+use crate::metrics::Delivered;
 use crate::output::{self, Media, Rows, View};
 use crate::watchcache::event::Seen;
 use crate::watchcache::{Event, Look, Registration, frame};
@@ -47,6 +48,7 @@ pub(super) async fn watch(call: Call) -> Result<Answer, Status> {
     };
     let deadline = now + Duration::from_secs(timeout);
     let mut frames = Frames {
+        delivered: call.engine.metrics().watch(&call.resource.gvr),
         plain: call.form.view == View::Object && call.resource.hooks.from_stored.is_none(),
         protobuf,
         call,
@@ -114,6 +116,7 @@ fn bookmark_after(now: Instant, deadline: Instant) -> Option<Instant> {
 /// The state of one watch.
 struct Frames {
     call: Call,
+    delivered: std::sync::Arc<Delivered>,
     /// Events can be sent as they are encoded for everybody.
     plain: bool,
     protobuf: Option<Encoder>,
@@ -155,6 +158,7 @@ impl Frames {
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             if let Some(frame) = self.queue.pop_front() {
+                self.delivered.add(1, frame.len());
                 return Some(frame);
             }
             if self.ended {

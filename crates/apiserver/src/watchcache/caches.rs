@@ -37,7 +37,7 @@ impl Caches {
         self.by_gvr.get(resource)
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<WatchCache>> {
+    pub fn all(&self) -> impl Iterator<Item = &Arc<WatchCache>> {
         self.by_gvr.values()
     }
 

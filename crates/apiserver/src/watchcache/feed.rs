@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::{Gvr, Object, Revision};
+use futures::FutureExt;
 use stdx::Backoff;
 use store::{Range, Store, StoreError, WatchItem, WatchStream};
 
@@ -12,6 +13,8 @@ use super::caches::Caches;
 use crate::storage;
 
 const PAGE_MAX: usize = 1000;
+/// Items of the store that are applied before anybody is told.
+const BATCH_MAX: usize = 256;
 const RETRY: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
 
 /// Reads everything; the caches stand at the revision that is returned.
@@ -67,21 +70,35 @@ pub async fn follow(store: Arc<dyn Store>, caches: Arc<Caches>, mut after: Revis
 
 /// Applies items until the stream ends; returns how far it came, which is where the next watch begins.
 async fn drain(mut stream: Box<dyn WatchStream>, caches: &Caches, mut after: Revision) -> Revision {
-    while let Some(item) = stream.next().await {
-        match item {
-            Ok(WatchItem::Events(events)) => {
-                for event in &events {
-                    caches.apply(event);
-                    after = after.max(event.revision);
+    while let Some(first) = stream.next().await {
+        // What is there at once is applied at once, so that those who wait for a revision are woken once a batch.
+        let mut batch = vec![first];
+        while batch.len() < BATCH_MAX
+            && let Some(item) = stream.next().now_or_never().flatten()
+        {
+            batch.push(item);
+        }
+        for item in batch {
+            match item {
+                Ok(item) => after = after.max(apply(item, caches)),
+                Err(error) => {
+                    tracing::warn!(%error, "the store's watch broke");
+                    return after;
                 }
-            }
-            Ok(WatchItem::Progress(revision)) => after = after.max(revision),
-            Err(error) => {
-                tracing::warn!(%error, "the store's watch broke");
-                break;
             }
         }
         caches.advance(after);
     }
     after
+}
+
+/// Returns the revision up to which everything is known now.
+fn apply(item: WatchItem, caches: &Caches) -> Revision {
+    match item {
+        WatchItem::Progress(revision) => revision,
+        WatchItem::Events(events) => {
+            events.iter().for_each(|event| caches.apply(event));
+            events.iter().map(|event| event.revision).max().unwrap_or_default()
+        }
+    }
 }

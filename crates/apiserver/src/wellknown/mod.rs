@@ -51,7 +51,7 @@ pub async fn answer(server: Arc<Server>, parts: Parts, path: String, params: Par
         ["metrics"] => respond::with(
             200,
             "text/plain; version=0.0.4; charset=utf-8",
-            crate::http::body::whole(server.metrics.text()),
+            crate::http::body::whole(server.engine.metrics().text(server.engine.caches())),
         ),
         ["openid", "v1", "jwks"] => {
             respond::with(200, "application/jwk-set+json", crate::http::body::whole(known.jwks.to_string()))

@@ -1,0 +1,47 @@
+//! How many requests are answered at once: upstream's defaults of `--max-requests-inflight` and
+//! `--max-mutating-requests-inflight`. What is beyond is asked to come again in a second.
+//!
+//! Watches, streams and the probes of the server's own health do not count, nor do components in this process, whose
+//! workers are bounded by themselves; administrators (`system:masters`) are never refused.
+
+use std::sync::Arc;
+
+use api::Status;
+use api::status::Details;
+
+use crate::metrics::{Inflight, Metrics, RequestKind};
+use crate::request::{RequestInfo, Verb};
+use crate::user::User;
+
+const READ_ONLY_MAX: i64 = 400;
+const MUTATING_MAX: i64 = 200;
+const RETRY_AFTER_SECS: u32 = 1;
+const PROBES: &[&str] = &["/healthz", "/livez", "/readyz"];
+
+/// Lets the request in until what is given back is dropped; `None` where it is not counted.
+pub fn enter(metrics: &Arc<Metrics>, user: &User, info: &RequestInfo) -> Result<Option<Inflight>, Status> {
+    let kind = match info {
+        RequestInfo::NonResource { path, .. } if PROBES.iter().any(|probe| path.starts_with(probe)) => return Ok(None),
+        RequestInfo::NonResource { .. } => RequestKind::ReadOnly,
+        RequestInfo::Resource(info) => match info.verb {
+            Verb::Watch => return Ok(None),
+            Verb::Get | Verb::List | Verb::Options => RequestKind::ReadOnly,
+            Verb::Create | Verb::Update | Verb::Patch | Verb::Delete | Verb::DeleteCollection => RequestKind::Mutating,
+        },
+    };
+    let max = match kind {
+        RequestKind::ReadOnly => READ_ONLY_MAX,
+        RequestKind::Mutating => MUTATING_MAX,
+    };
+    match metrics.enter(kind, max) {
+        Some(inflight) => Ok(Some(inflight)),
+        None if user.groups.iter().any(|group| group == "system:masters") => Ok(None),
+        None => Err(too_many()),
+    }
+}
+
+fn too_many() -> Status {
+    let message = "Too many requests, please try again later.";
+    let details = Details { retry_after_seconds: RETRY_AFTER_SECS, ..Details::default() };
+    Status::failure(429, "TooManyRequests", message).with_details(details)
+}
