@@ -151,7 +151,8 @@ impl Metrics {
 
     fn write_watches(&self, page: &mut Page) {
         let watches = lock(&self.watches);
-        let columns: [(&str, &str, fn(&Delivered) -> &AtomicU64); 2] = [
+        type Of = fn(&Delivered) -> &AtomicU64;
+        let columns: [(&str, &str, Of); 2] = [
             ("apiserver_watch_events_total", "Events sent to watches.", |delivered| &delivered.events),
             ("apiserver_watch_events_sizes_sum", "Bytes of events sent to watches.", |delivered| &delivered.bytes),
         ];
