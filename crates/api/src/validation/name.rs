@@ -141,14 +141,6 @@ pub fn label_value(text: &str) -> Vec<String> {
     whys
 }
 
-/// What fits into a path as one segment.
-pub fn path_segment(text: &str) -> Vec<String> {
-    if matches!(text, "." | "..") {
-        return vec![format!("may not be '{text}'")];
-    }
-    ["/", "%"].iter().filter(|part| text.contains(**part)).map(|part| format!("may not contain '{part}'")).collect()
-}
-
 /// A key of a ConfigMap or Secret.
 pub fn config_key(text: &str) -> Vec<String> {
     let mut whys = Vec::new();
