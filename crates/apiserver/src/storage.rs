@@ -1,7 +1,8 @@
-//! How objects lie in the store: their keys, and their bytes without a resourceVersion.
+//! How objects lie in the store: their keys, and their bytes.
 //!
-//! Stored bytes begin `{"apiVersion":..,"kind":..,"metadata":{`, so that the revision, which only the store knows, is
-//! put behind them with one copy. The pair [`encode`] / [`with_revision`] is the only way in and out.
+//! Encoded bytes begin `{"apiVersion":..,"kind":..,"metadata":{`, so that the revision, which only the store knows, is
+//! put behind them with one copy: the store does so as it commits, and from then on the store, the caches and the
+//! answers share the same bytes. The pair [`encode`] / [`with_revision`] is the only way in and out.
 
 use api::{Gvr, Key, Revision};
 use bytes::Bytes;
@@ -106,15 +107,19 @@ fn append(out: &mut Vec<u8>, value: &Value) {
 }
 
 /// The bytes that clients see: the stored ones with the revision put into the metadata.
-pub fn with_revision(stored: &[u8], revision: Revision) -> Bytes {
-    let Some(at) = metadata_at(stored) else { return Bytes::copy_from_slice(stored) };
-    let mut rest = &stored[at..];
-    // Bytes that already carry a revision (an object of a cache) get the new one in its place.
-    if let Some(old) = rest.strip_prefix(b"\"resourceVersion\":\"") {
-        let end = old.iter().position(|byte| *byte == b'"').map_or(old.len(), |quote| quote + 1);
-        rest = old[end..].strip_prefix(b",").unwrap_or(&old[end..]);
-    }
+pub fn with_revision(stored: &Bytes, revision: Revision) -> Bytes {
+    let Some(at) = metadata_at(stored) else { return stored.clone() };
     let revision = revision.to_string();
+    let mut rest = &stored[at..];
+    // Bytes that already carry this revision, as those in the store do, are shared; an older one gives way.
+    if let Some(old) = rest.strip_prefix(b"\"resourceVersion\":\"") {
+        let end = old.iter().position(|byte| *byte == b'"').unwrap_or(old.len());
+        if &old[..end] == revision.as_bytes() {
+            return stored.clone();
+        }
+        let old = old.get(end + 1..).unwrap_or_default();
+        rest = old.strip_prefix(b",").unwrap_or(old);
+    }
     let mut out = Vec::with_capacity(stored.len() + revision.len() + 24);
     out.extend_from_slice(&stored[..at]);
     out.extend_from_slice(b"\"resourceVersion\":\"");
@@ -154,6 +159,7 @@ mod tests {
             r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"resourceVersion":"7","name":"c"},"data":{"a":"1"}}"#
         );
         assert_eq!(with_revision(&seven, Revision(8)), with_revision(&stored, Revision(8)));
+        assert_eq!(with_revision(&seven, Revision(7)).as_ptr(), seven.as_ptr(), "the same bytes are shared");
         assert_eq!(list_item(&stored).unwrap(), r#""metadata":{"name":"c"},"data":{"a":"1"}}"#);
     }
 

@@ -66,6 +66,20 @@ pub struct Commit {
     pub preconditions: Vec<Precondition>,
     pub writes: Vec<Write>,
     pub durability: Durability,
+    /// Puts the revision of the commit into its values, for whom they should say at which revision they were written.
+    pub stamp: Option<fn(&Bytes, Revision) -> Bytes>,
+}
+
+impl Commit {
+    /// The writes with their values stamped.
+    pub(crate) fn stamped(stamp: Option<fn(&Bytes, Revision) -> Bytes>, writes: &mut [Write], revision: Revision) {
+        let Some(stamp) = stamp else { return };
+        for write in writes {
+            if let Write::Put(_, value) = write {
+                *value = stamp(value, revision);
+            }
+        }
+    }
 }
 
 /// Part of the key space at one revision.

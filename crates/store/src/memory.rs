@@ -49,11 +49,12 @@ impl Store for MemoryStore {
         let mut ledger = self.write();
         let nothing_pending = Overlay::default();
         ledger.check(&commit, &nothing_pending)?;
-        let writes = ledger.effective(commit.writes, &nothing_pending);
+        let mut writes = ledger.effective(commit.writes, &nothing_pending);
         if writes.is_empty() {
             return Ok(ledger.current());
         }
         let revision = ledger.current().next();
+        Commit::stamped(commit.stamp, &mut writes, revision);
         let events = ledger.apply(revision, writes, 0);
         self.hub.publish(revision, events);
         Ok(revision)

@@ -296,3 +296,17 @@ async fn a_watch_ends_with_its_store() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_stamp_puts_the_revision_into_the_values() {
+    on_each(|store| async move {
+        let stamp = |value: &bytes::Bytes, revision: Revision| format!("{revision}:{}", &value[0]).into();
+        let commit = Commit { writes: vec![put("a", "x"), put("b", "x")], stamp: Some(stamp), ..Commit::default() };
+        let revision = store.commit(commit).await.expect("commit");
+        let page = store.range(range("a", "z", None, None)).await.expect("range");
+        let values: Vec<_> = page.entries.iter().map(|entry| entry.value.clone()).collect();
+        let stamped = format!("{revision}:{}", b'x');
+        assert_eq!(values, [stamped.as_bytes(), stamped.as_bytes()]);
+    })
+    .await;
+}

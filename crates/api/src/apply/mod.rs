@@ -29,18 +29,18 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 const BEFORE_FIRST_APPLY: &str = "before-first-apply";
 /// Metadata that has no manager, because clients do not choose it or because it names the object.
 const UNMANAGED: &[&[&str]] = &[
-    &["apiVersion"],
-    &["kind"],
-    &["metadata"],
-    &["metadata", "name"],
-    &["metadata", "namespace"],
-    &["metadata", "creationTimestamp"],
-    &["metadata", "selfLink"],
-    &["metadata", "uid"],
-    &["metadata", "clusterName"],
-    &["metadata", "generation"],
-    &["metadata", "managedFields"],
-    &["metadata", "resourceVersion"],
+    &["f:apiVersion"],
+    &["f:kind"],
+    &["f:metadata"],
+    &["f:metadata", "f:name"],
+    &["f:metadata", "f:namespace"],
+    &["f:metadata", "f:creationTimestamp"],
+    &["f:metadata", "f:selfLink"],
+    &["f:metadata", "f:uid"],
+    &["f:metadata", "f:clusterName"],
+    &["f:metadata", "f:generation"],
+    &["f:metadata", "f:managedFields"],
+    &["f:metadata", "f:resourceVersion"],
 ];
 
 /// Who writes.
@@ -272,12 +272,7 @@ fn compare(old: &Value, new: &Value, place: Place<'_>, reset: &[&str]) -> Compar
 
 /// The part of a set that has managers.
 fn managed_part(mut set: Set, reset: &[&str]) -> Set {
-    let mut unmanaged = Set::default();
-    for path in UNMANAGED {
-        let steps: Vec<String> = path.iter().map(|name| format!("f:{name}")).collect();
-        unmanaged.insert(&steps);
-    }
-    set = set.difference(&unmanaged);
+    UNMANAGED.iter().for_each(|path| set.disown(path));
     reset.iter().for_each(|path| set.remove_field(path));
     set
 }

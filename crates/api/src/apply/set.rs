@@ -103,6 +103,17 @@ impl Set {
         Self { own: self.own && other.own, children: children.collect() }
     }
 
+    /// Takes away the member at a path of steps; what hangs below it stays.
+    pub fn disown(&mut self, path: &[&str]) {
+        let Some((first, rest)) = path.split_first() else { return self.own = false };
+        if let Some(child) = self.children.get_mut(*first) {
+            child.disown(rest);
+            if child.is_empty() {
+                self.children.remove(*first);
+            }
+        }
+    }
+
     /// Takes away a field named by a dotted path, with all below it.
     pub fn remove_field(&mut self, path: &str) {
         let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));

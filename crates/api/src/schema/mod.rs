@@ -99,6 +99,13 @@ pub enum Presence {
     Verbatim,
 }
 
+impl Presence {
+    /// Absence is not written as absence.
+    pub fn is_always(self) -> bool {
+        matches!(self, Self::Always | Self::Required)
+    }
+}
+
 /// How strategic merge patch treats a list or a struct.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Patch {

@@ -12,11 +12,13 @@ use crate::quantity::Quantity;
 pub fn normalize(value: &mut Value, schema: Schema<'_>) {
     match (schema.ty(), value) {
         (Type::Struct(of), Value::Object(fields)) => {
-            if !of.preserve_unknown {
-                fields.retain(|name, _| schema.field(name).is_some());
-            }
-            for field in &of.fields {
-                normalize_field(fields, field, schema.part(&field.ty));
+            // One walk over what is there: most fields of most types are absent.
+            fields.retain(|name, value| match schema.field(name) {
+                Some(field) => stays(value, field, schema.part(&field.ty)),
+                None => of.preserve_unknown,
+            });
+            for field in of.fields.iter().filter(|field| field.presence.is_always()) {
+                fill_in(fields, field, schema.part(&field.ty));
             }
         }
         (Type::Map(map), Value::Object(entries)) => {
@@ -41,26 +43,33 @@ pub fn normalize(value: &mut Value, schema: Schema<'_>) {
     }
 }
 
-fn normalize_field(fields: &mut Json<String, Value>, field: &Field, part: Schema<'_>) {
-    let name: &str = &field.name;
-    if fields.get(name).is_none_or(Value::is_null) {
-        fields.remove(name);
-        if matches!(field.presence, Presence::Always | Presence::Required)
-            && let Some(mut zero) = zero(part, field.presence)
-        {
-            normalize(&mut zero, part);
-            fields.insert(name.to_owned(), zero);
-        }
-        return;
+/// Normalizes the value of a field; false where it is not written at all.
+fn stays(value: &mut Value, field: &Field, part: Schema<'_>) -> bool {
+    if value.is_null() {
+        return false;
     }
-    let Some(value) = fields.get_mut(name) else { return };
     normalize(value, part);
     match field.presence {
-        Presence::Optional if is_zero(value) => drop(fields.remove(name)),
-        Presence::Pointer if is_empty(value, part) => drop(fields.remove(name)),
-        // An empty list is none at all once it has been through upstream's storage.
-        Presence::Always | Presence::Required if is_empty(value, part) => *value = Value::Null,
-        Presence::Optional | Presence::Pointer | Presence::Always | Presence::Required | Presence::Verbatim => {}
+        Presence::Optional => !is_zero(value),
+        Presence::Pointer => !is_empty(value, part),
+        Presence::Always | Presence::Required => {
+            // An empty list is none at all once it has been through upstream's storage.
+            if is_empty(value, part) {
+                *value = Value::Null;
+            }
+            true
+        }
+        Presence::Verbatim => true,
+    }
+}
+
+/// A field that is always written gets its zero value.
+fn fill_in(fields: &mut Json<String, Value>, field: &Field, part: Schema<'_>) {
+    if !fields.contains_key(&*field.name)
+        && let Some(mut zero) = zero(part, field.presence)
+    {
+        normalize(&mut zero, part);
+        fields.insert(field.name.to_string(), zero);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Asking the engine without sockets.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -128,13 +129,14 @@ impl Ask<'_> {
 
     pub async fn stream(self) -> Frames {
         match self.kit.engine.dispatch(self.context).await.unwrap().body {
-            AnswerBody::Stream(stream) => Frames(stream),
+            AnswerBody::Stream(stream) => Frames(stream, VecDeque::new()),
             AnswerBody::Whole(_) => panic!("not a stream"),
         }
     }
 }
 
-pub struct Frames(AnswerStream);
+/// A watch's stream, and the lines of its last chunk that were not looked at yet.
+pub struct Frames(AnswerStream, VecDeque<Vec<u8>>);
 
 impl Frames {
     /// The next event, as `ADDED name@revision`; the stream's end as `END`.
@@ -154,8 +156,12 @@ impl Frames {
     }
 
     pub async fn event(&mut self) -> Option<Value> {
-        let frame = tokio::time::timeout(std::time::Duration::from_secs(7200), self.0.next()).await.expect("an event");
-        frame.map(|bytes| serde_json::from_slice(&bytes).unwrap())
+        if self.1.is_empty() {
+            let long = std::time::Duration::from_secs(7200);
+            let chunk = tokio::time::timeout(long, self.0.next()).await.expect("an event")?;
+            self.1 = chunk.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+        }
+        self.1.pop_front().map(|line| serde_json::from_slice(&line).unwrap())
     }
 }
 

@@ -47,7 +47,12 @@ async fn commit(call: &Call, key: StoreKey, expect: Expect, write: Write) -> Res
         (Write::Put(..), Expect::Absent) => "create",
         (Write::Put(..), Expect::At(_)) => "update",
     };
-    let commit = Commit { preconditions: vec![precondition], writes: vec![write], durability };
+    let commit = Commit {
+        preconditions: vec![precondition],
+        writes: vec![write],
+        durability,
+        stamp: Some(storage::with_revision),
+    };
     let begun = metrics::now();
     let done = call.engine.store().commit(commit).await;
     call.engine.metrics().stored(operation, &call.stored.gvr, begun);

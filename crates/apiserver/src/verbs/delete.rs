@@ -113,8 +113,9 @@ async fn attempt(call: &Call, key: &Key, options: &DeleteOptions, existing: &Exi
         Step::AlreadyPending => done(existing.json(call).map_err(CommitError::Failed)?, false),
         Step::Mark(object) => {
             let bytes = commit::encode(call, &object);
-            let json = if bytes == existing.stored || options.is_dry_run() {
-                storage::with_revision(&bytes, existing.revision)
+            let unwritten = storage::with_revision(&bytes, existing.revision);
+            let json = if unwritten == existing.json || options.is_dry_run() {
+                unwritten
             } else {
                 commit::put(call, key, Expect::At(existing.revision), bytes).await?
             };

@@ -19,7 +19,8 @@ pub(crate) const MODIFIED: &str =
 /// An object as it lies in the store, in the resource's own version, with its resourceVersion.
 pub(crate) struct Existing {
     pub tree: Value,
-    pub stored: Bytes,
+    /// In the stored version, with the resourceVersion.
+    pub json: Bytes,
     pub revision: Revision,
 }
 
@@ -31,12 +32,13 @@ impl Existing {
             convert(&mut tree);
         }
         tree::set(&mut tree, "metadata.resourceVersion", entry.modified.to_string());
-        Ok(Some(Self { tree, stored: entry.value, revision: entry.modified }))
+        let json = crate::storage::with_revision(&entry.value, entry.modified);
+        Ok(Some(Self { tree, json, revision: entry.modified }))
     }
 
     /// The object as clients see it.
     pub fn json(&self, call: &Call) -> Result<Bytes, Status> {
-        commit::outward(call, crate::storage::with_revision(&self.stored, self.revision))
+        commit::outward(call, self.json.clone())
     }
 }
 
@@ -171,11 +173,9 @@ async fn write(
     }
     managed::ignore_times(&mut new, old);
     let bytes = commit::encode(call, &new);
-    if bytes == existing.stored {
-        return existing.json(call).map_err(failed);
-    }
-    let json = if options.dry_run {
-        crate::storage::with_revision(&bytes, existing.revision)
+    let unwritten = crate::storage::with_revision(&bytes, existing.revision);
+    let json = if options.dry_run || unwritten == existing.json {
+        unwritten
     } else {
         let json = commit::put(call, key, Expect::At(existing.revision), bytes).await?;
         reservation.keep();

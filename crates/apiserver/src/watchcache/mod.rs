@@ -96,7 +96,7 @@ impl WatchCache {
     }
 
     /// Decodes an object as it lies in the store.
-    pub fn decode(&self, stored: &[u8], revision: Revision) -> Option<Object> {
+    pub fn decode(&self, stored: &Bytes, revision: Revision) -> Option<Object> {
         let json = storage::with_revision(stored, revision);
         Object::decode(json, self.resource.selectable_fields)
             .inspect_err(|error| tracing::error!(resource = %self.resource.gvr, %error, "cannot read a stored object"))

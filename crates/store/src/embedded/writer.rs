@@ -136,9 +136,10 @@ impl Writer {
                     continue;
                 }
                 synced |= commit.durability == Durability::Synced;
-                let writes = ledger.effective(commit.writes, &self.overlay);
+                let mut writes = ledger.effective(commit.writes, &self.overlay);
                 if !writes.is_empty() {
                     revision = revision.next();
+                    Commit::stamped(commit.stamp, &mut writes, revision);
                     encode_commit(&mut self.payload, revision, &writes);
                     self.overlay.note(revision, &writes);
                 }
