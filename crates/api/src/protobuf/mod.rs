@@ -10,7 +10,7 @@ mod plan;
 mod scan;
 #[cfg(test)]
 mod tests;
-mod wire;
+pub mod wire;
 
 pub use decode::decode;
 

@@ -129,19 +129,22 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// apiVersion and kind of an object, of which one may be absent.
+/// apiVersion and kind of an object. Discovery's first answers have no apiVersion; it is v1.
 pub fn type_of(json: &[u8]) -> Option<(String, String)> {
     let mut scan = Scan::new(json);
     let (mut api_version, mut kind) = (None, None);
     scan.expect(b'{').ok()?;
     while api_version.is_none() || kind.is_none() {
-        match &*scan.field().ok()?? {
-            b"apiVersion" => api_version = Some(String::from_utf8(scan.string().ok()?.into_owned()).ok()?),
-            b"kind" => kind = Some(String::from_utf8(scan.string().ok()?.into_owned()).ok()?),
+        let Some(name) = scan.field().ok()? else { break };
+        let slot = match &*name {
+            b"apiVersion" => &mut api_version,
+            b"kind" => &mut kind,
             _ => {
                 scan.value().ok()?;
+                continue;
             }
-        }
+        };
+        *slot = Some(String::from_utf8(scan.string().ok()?.into_owned()).ok()?);
     }
-    Some((api_version?, kind?))
+    Some((api_version.unwrap_or_else(|| "v1".to_owned()), kind?))
 }

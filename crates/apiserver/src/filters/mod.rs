@@ -108,7 +108,11 @@ async fn pass(
     authz::check(&server.rbac, &user, &info, &params)?;
     match (info, found) {
         (RequestInfo::NonResource { path, .. }, _) => wellknown::answer(server, parts, path, params).await,
-        (RequestInfo::Resource(_), None) => Err(no_such_resource()),
+        // A group of ours knows what it does not have; one of nobody is no path at all.
+        (RequestInfo::Resource(info), None) if wellknown::discovery::is_own_group(&info.group) => {
+            Err(no_such_resource())
+        }
+        (RequestInfo::Resource(_), None) => Ok(respond::page_not_found()),
         (RequestInfo::Resource(info), Some(_)) => {
             let request = Authorized { parts, payload, params, info, user };
             if connects { connect::answer(server, request).await } else { resource(server, request, labels).await }

@@ -1,7 +1,7 @@
 //! From answers and Statuses to HTTP.
 
 use api::Status;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WARNING};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WARNING, X_CONTENT_TYPE_OPTIONS};
 use http::{Response, StatusCode};
 use tokio_util::sync::CancellationToken;
 
@@ -70,6 +70,11 @@ pub fn json(value: &serde_json::Value) -> Response<Body> {
     with(200, "application/json", body::whole(value.to_string()))
 }
 
+/// JSON for people: what upstream always indents.
+pub fn pretty(value: &serde_json::Value) -> Response<Body> {
+    with(200, "application/json", body::whole(format!("{value:#}")))
+}
+
 pub fn text(code: u16, text: impl Into<String>) -> Response<Body> {
     with(code, "text/plain; charset=utf-8", body::whole(text.into()))
 }
@@ -84,7 +89,9 @@ pub struct Reader {
 
 /// What is no path of ours, as Go's mux says it.
 pub fn page_not_found() -> Response<Body> {
-    text(404, "404 page not found\n")
+    let mut response = text(404, "404 page not found\n");
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
 }
 
 pub fn with(code: u16, content_type: &'static str, body: Body) -> Response<Body> {

@@ -1,5 +1,8 @@
 //! `paths` of a document: what may be done with a resource, and the query parameters that each request takes.
+//!
+//! Operations follow from the verbs that discovery shows; names, media types and codes are upstream's.
 
+use api::{protobuf, schema};
 use serde_json::{Map, Value, json};
 
 use super::schemas::Schemas;
@@ -7,12 +10,19 @@ use crate::resource::{Resource, Subresource};
 use crate::wellknown::discovery::shape;
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
-const JSON: &str = "application/json";
+const GIVEN: [&str; 3] = ["application/json", protobuf::CONTENT_TYPE, "application/yaml"];
+const STREAMED: [&str; 5] = [
+    "application/json",
+    "application/json;stream=watch",
+    protobuf::CONTENT_TYPE,
+    protobuf::WATCH_CONTENT_TYPE,
+    "application/yaml",
+];
 const PATCHES: [&str; 4] = [
+    "application/apply-patch+yaml",
     "application/json-patch+json",
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
-    "application/apply-patch+yaml",
 ];
 
 const LIST: &[&str] = &[
@@ -36,83 +46,21 @@ const DELETE: &[&str] = &[
     "orphanDependents",
     "propagationPolicy",
 ];
-
-/// What an operation is for, and what it carries.
-struct Operation<'a> {
-    action: &'a str,
-    method: &'a str,
-    query: Vec<&'static str>,
-    takes: Option<String>,
-    gives: String,
-}
-
-/// Adds all paths of a resource.
-pub fn add(resource: &Resource, paths: &mut Map<String, Value>, schemas: &mut Schemas) {
-    let own = resource.schema.to_string();
-    let list = format!("{own}List");
-    let collection = resource.gvr.path(if resource.is_namespaced() { "{namespace}" } else { "" }, "");
-    let object = format!("{collection}/{{name}}");
-    let operations = if resource.review.is_some() {
-        vec![write("post", "post", &own)]
-    } else {
-        let delete =
-            LIST.iter().chain(DELETE).copied().filter(|name| !matches!(*name, "watch" | "allowWatchBookmarks"));
-        let delete = Operation { query: delete.collect(), ..delete_one("deletecollection") };
-        vec![read("list", LIST, &list), write("post", "post", &own), delete]
-    };
-    put(resource, &resource.kind.kind, &collection, operations, paths, schemas);
-    if resource.review.is_some() {
-        return;
-    }
-    let on_one = vec![read("get", &[], &own), write("put", "put", &own), patch(&own), delete_one("delete")];
-    put(resource, &resource.kind.kind, &object, on_one, paths, schemas);
-    if resource.is_namespaced() {
-        let everywhere = resource.gvr.path("", "");
-        put(resource, &resource.kind.kind, &everywhere, vec![read("list", LIST, &list)], paths, schemas);
-    }
-    for subresource in resource.subresources {
-        add_subresource(resource, subresource, &object, paths, schemas);
-    }
-}
-
-fn add_subresource(
-    resource: &Resource,
-    subresource: &Subresource,
-    object: &str,
-    paths: &mut Map<String, Value>,
-    schemas: &mut Schemas,
-) {
-    let path = format!("{object}/{}", subresource.path());
-    let own = resource.schema.to_string();
-    let (kind, operations) = match subresource {
-        Subresource::Status | Subresource::EphemeralContainers | Subresource::Resize | Subresource::Approval => {
-            (None, vec![read("get", &[], &own), write("put", "put", &own), patch(&own)])
-        }
-        Subresource::Finalize => (None, vec![write("put", "put", &own)]),
-        Subresource::Scale { .. } => {
-            let scale = "io.k8s.api.autoscaling.v1.Scale";
-            (Some(()), vec![read("get", &[], scale), write("put", "put", scale), patch(scale)])
-        }
-        Subresource::Binding => (Some(()), vec![write("post", "post", "io.k8s.api.core.v1.Binding")]),
-        Subresource::Eviction => (Some(()), vec![write("post", "post", "io.k8s.api.policy.v1.Eviction")]),
-        Subresource::Token => (Some(()), vec![write("post", "post", "io.k8s.api.authentication.v1.TokenRequest")]),
-        Subresource::Connect("log") => (None, vec![text("get", "get", LOG)]),
-        Subresource::Connect("exec") => (Some(()), connect(EXEC)),
-        Subresource::Connect("attach") => (Some(()), connect(ATTACH)),
-        Subresource::Connect("portforward") => (Some(()), connect(&["ports"])),
-        Subresource::Connect(_) => (Some(()), connect(&["path"])),
-    };
-    let shape = shape(resource, subresource);
-    let name = if kind.is_some() { shape.kind } else { &resource.kind.kind };
-    put(resource, name, &path, operations, paths, schemas);
-    if let (Some(tree), false) = (paths.get_mut(&path), shape.version.is_empty()) {
-        let kind = json!({"group": shape.group, "kind": shape.kind, "version": shape.version});
-        let operations =
-            tree.as_object_mut().into_iter().flat_map(|tree| tree.values_mut()).filter(|value| value.is_object());
-        operations.for_each(|operation| operation["x-kubernetes-group-version-kind"] = kind.clone());
-    }
-}
-
+const DELETE_ALL: &[&str] = &[
+    "continue",
+    "dryRun",
+    "fieldSelector",
+    "gracePeriodSeconds",
+    "ignoreStoreReadErrorWithClusterBreakingPotential",
+    "labelSelector",
+    "limit",
+    "orphanDependents",
+    "propagationPolicy",
+    "resourceVersion",
+    "resourceVersionMatch",
+    "sendInitialEvents",
+    "timeoutSeconds",
+];
 const LOG: &[&str] = &[
     "container",
     "follow",
@@ -128,106 +76,298 @@ const LOG: &[&str] = &[
 const ATTACH: &[&str] = &["container", "stderr", "stdin", "stdout", "tty"];
 const EXEC: &[&str] = &["command", "container", "stderr", "stdin", "stdout", "tty"];
 
-fn connect(query: &'static [&'static str]) -> Vec<Operation<'static>> {
-    vec![text("connect", "get", query), text("connect", "post", query)]
+/// What an operation is for, and what it carries.
+struct Operation {
+    /// `x-kubernetes-action`.
+    action: &'static str,
+    method: &'static str,
+    query: &'static [&'static str],
+    takes: Option<String>,
+    /// Empty for text.
+    gives: String,
+    media: &'static [&'static str],
+    codes: &'static [&'static str],
 }
 
-fn text(action: &'static str, method: &'static str, query: &'static [&'static str]) -> Operation<'static> {
-    Operation { action, method, query: query.to_vec(), takes: None, gives: String::new() }
+/// Where operations are, and how they are named.
+struct Place<'a> {
+    resource: &'a Resource,
+    path: String,
+    /// What is read and written: group, version, kind.
+    kind: (&'a str, &'a str, &'a str),
+    subresource: &'a str,
+    is_watch: bool,
 }
 
-fn read(action: &'static str, query: &'static [&'static str], gives: &str) -> Operation<'static> {
-    Operation { action, method: "get", query: query.to_vec(), takes: None, gives: gives.to_owned() }
+/// Adds all paths of a resource.
+pub fn add(resource: &Resource, paths: &mut Map<String, Value>, schemas: &mut Schemas) {
+    let collection = resource.gvr.path(if resource.is_namespaced() { "{namespace}" } else { "" }, "");
+    let everywhere = resource.gvr.path("", "");
+    let object = format!("{collection}/{{name}}");
+    let own = &*resource.schema;
+    let list = format!("{own}List");
+    let does = |verb: &str| resource.verbs().contains(&verb);
+    let mut put = |path: &str, operations: Vec<Operation>| {
+        let place = Place::of(resource, path);
+        place.put(operations, paths, schemas);
+    };
+    let on_all = [
+        does("deletecollection").then(delete_all),
+        does("list").then(|| read("list", LIST, &list, &STREAMED)),
+        does("create").then(|| create(own)),
+    ];
+    put(&collection, on_all.into_iter().flatten().collect());
+    let deletes = if resource.returns_deleted { own.to_owned() } else { format!("{META}.Status") };
+    let on_one = [
+        does("delete").then(|| delete(&deletes)),
+        does("get").then(|| read("get", &[], own, &GIVEN)),
+        does("patch").then(|| patch(own)),
+        does("update").then(|| update(own)),
+    ];
+    put(&object, on_one.into_iter().flatten().collect());
+    if resource.is_namespaced() && does("list") {
+        put(&everywhere, vec![read("list", LIST, &list, &STREAMED)]);
+    }
+    if does("watch") {
+        let event = format!("{META}.WatchEvent");
+        let watched = |path: &str| {
+            path.replacen(&format!("/{}/", resource.gvr.version), &format!("/{}/watch/", resource.gvr.version), 1)
+        };
+        put(&watched(&collection), vec![read("watchlist", LIST, &event, &STREAMED)]);
+        put(&watched(&object), vec![read("watch", LIST, &event, &STREAMED)]);
+        if resource.is_namespaced() {
+            put(&watched(&everywhere), vec![read("watchlist", LIST, &event, &STREAMED)]);
+        }
+    }
+    for subresource in resource.subresources {
+        add_subresource(resource, subresource, &object, paths, schemas);
+    }
 }
 
-fn write(action: &'static str, method: &'static str, of: &str) -> Operation<'static> {
-    Operation { action, method, query: WRITE.to_vec(), takes: Some(of.to_owned()), gives: of.to_owned() }
-}
-
-fn patch(gives: &str) -> Operation<'static> {
-    let takes = Some(format!("{META}.Patch"));
-    Operation { action: "patch", method: "patch", query: PATCH.to_vec(), takes, gives: gives.to_owned() }
-}
-
-fn delete_one(action: &'static str) -> Operation<'static> {
-    let takes = Some(format!("{META}.DeleteOptions"));
-    Operation { action, method: "delete", query: DELETE.to_vec(), takes, gives: format!("{META}.Status") }
-}
-
-fn put(
+fn add_subresource(
     resource: &Resource,
-    kind: &str,
-    path: &str,
-    operations: Vec<Operation<'_>>,
+    subresource: &Subresource,
+    object: &str,
     paths: &mut Map<String, Value>,
     schemas: &mut Schemas,
 ) {
-    let mut tree = Map::new();
-    let in_path = ["namespace", "name"].into_iter().filter(|name| path.contains(&format!("{{{name}}}")));
-    let mut parameters: Vec<Value> = in_path
-        .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string", "uniqueItems": true}}))
-        .collect();
-    parameters.push(query_parameter("pretty"));
-    tree.insert("parameters".to_owned(), parameters.into());
-    let group = if resource.gvr.group.is_empty() { "core" } else { &*resource.gvr.group };
-    let tag = format!("{}_{}", group.split('.').next().unwrap_or_default(), resource.gvr.version);
-    for operation in operations {
-        let mut described = json!({
-            "tags": [tag],
-            "operationId": operation_id(resource, kind, path, operation.action, operation.method),
-            "parameters": operation.query.iter().map(|name| query_parameter(name)).collect::<Vec<_>>(),
-            "responses": {"200": response(&operation, schemas), "401": {"description": "Unauthorized"}},
-            "x-kubernetes-action": operation.action,
-            "x-kubernetes-group-version-kind":
-                {"group": resource.gvr.group, "kind": kind, "version": resource.gvr.version},
-        });
-        if let Some(takes) = &operation.takes {
-            described["requestBody"] = body(takes, schemas);
+    let shape = shape(resource, subresource);
+    let (group, version) = match shape.version {
+        "" => (&*resource.gvr.group, &*resource.gvr.version),
+        version => (shape.group, version),
+    };
+    let path = subresource.path();
+    let mut place = Place::of(resource, &format!("{object}/{path}"));
+    (place.kind, place.subresource) = ((group, version, shape.kind), path);
+    if let Subresource::Connect(name) = subresource {
+        let query = match *name {
+            "log" => LOG,
+            "exec" => EXEC,
+            "attach" => ATTACH,
+            "portforward" => &["ports"],
+            _ => &["path"],
+        };
+        let methods: &[&str] = match *name {
+            "log" => return place.put(vec![text("get", "get", query)], paths, schemas),
+            "proxy" => &["delete", "get", "head", "options", "patch", "post", "put"],
+            _ => &["get", "post"],
+        };
+        let connect = || methods.iter().map(|method| text("connect", method, query)).collect();
+        place.put(connect(), paths, schemas);
+        if *name == "proxy" {
+            place.path.push_str("/{path}");
+            place.put(connect(), paths, schemas);
         }
-        tree.insert(operation.method.to_owned(), described);
+        return;
     }
-    paths.insert(path.to_owned(), Value::Object(tree));
+    let kind = api::Gvk {
+        group: group.to_owned().into(),
+        version: version.to_owned().into(),
+        kind: shape.kind.to_owned().into(),
+    };
+    let named =
+        schema::builtin().lookup_kind(&kind).and_then(|schema| schema.as_struct()).map(|of| of.name.to_string());
+    let of = named.unwrap_or_else(|| resource.schema.to_string());
+    let operations = shape.verbs.iter().filter_map(|verb| match *verb {
+        "get" => Some(read("get", &[], &of, &GIVEN)),
+        "patch" => Some(patch(&of)),
+        "update" => Some(update(&of)),
+        "create" => Some(create(&of)),
+        _ => None,
+    });
+    place.put(operations.collect(), paths, schemas);
+}
+
+fn text(action: &'static str, method: &'static str, query: &'static [&'static str]) -> Operation {
+    const TEXT: &[&str] = &["*/*"];
+    const LOGS: &[&str] =
+        &["application/json", "application/vnd.kubernetes.protobuf", "application/yaml", "text/plain"];
+    let media = if action == "connect" { TEXT } else { LOGS };
+    Operation { action, method, query, takes: None, gives: String::new(), media, codes: &["200"] }
+}
+
+fn read(
+    action: &'static str,
+    query: &'static [&'static str],
+    gives: &str,
+    media: &'static [&'static str],
+) -> Operation {
+    Operation { action, method: "get", query, takes: None, gives: gives.to_owned(), media, codes: &["200"] }
+}
+
+fn create(of: &str) -> Operation {
+    let codes = &["200", "201", "202"];
+    let (takes, gives) = (Some(of.to_owned()), of.to_owned());
+    Operation { action: "post", method: "post", query: WRITE, takes, gives, media: &GIVEN, codes }
+}
+
+fn update(of: &str) -> Operation {
+    Operation { action: "put", method: "put", codes: &["200", "201"], ..create(of) }
+}
+
+fn patch(gives: &str) -> Operation {
+    let takes = Some(format!("{META}.Patch"));
+    Operation { action: "patch", method: "patch", query: PATCH, takes, ..update(gives) }
+}
+
+fn delete(gives: &str) -> Operation {
+    let takes = Some(format!("{META}.DeleteOptions"));
+    Operation { action: "delete", method: "delete", query: DELETE, takes, codes: &["200", "202"], ..update(gives) }
+}
+
+fn delete_all() -> Operation {
+    Operation { action: "deletecollection", query: DELETE_ALL, codes: &["200"], ..delete(&format!("{META}.Status")) }
+}
+
+impl<'a> Place<'a> {
+    fn of(resource: &'a Resource, path: &str) -> Self {
+        let kind = (&*resource.gvr.group, &*resource.gvr.version, &*resource.kind.kind);
+        let is_watch = path.contains(&format!("/{}/watch/", resource.gvr.version));
+        Self { resource, path: path.to_owned(), kind, subresource: "", is_watch }
+    }
+
+    fn put(&self, operations: Vec<Operation>, paths: &mut Map<String, Value>, schemas: &mut Schemas) {
+        if operations.is_empty() {
+            return;
+        }
+        let mut tree = Map::new();
+        let (group, version, kind) = self.kind;
+        let in_path =
+            ["namespace", "name", "path"].into_iter().filter(|name| self.path.contains(&format!("{{{name}}}")));
+        let mut parameters: Vec<Value> = in_path.map(|name| self.path_parameter(name)).collect();
+        if !matches!(operations[0].action, "connect") {
+            parameters.push(query_parameter("pretty"));
+        }
+        tree.insert("parameters".to_owned(), parameters.into());
+        for operation in operations {
+            let mut described = json!({
+                "tags": [tag(&self.resource.gvr.group, &self.resource.gvr.version)],
+                "operationId": self.operation_id(&operation),
+                "parameters": operation.query.iter().map(|name| query_parameter(name)).collect::<Vec<_>>(),
+                "responses": responses(&operation, schemas),
+                "x-kubernetes-action": operation.action,
+                "x-kubernetes-group-version-kind": {"group": group, "kind": kind, "version": version},
+            });
+            if let Some(takes) = &operation.takes {
+                described["requestBody"] = body(takes, schemas);
+            }
+            if self.is_watch {
+                described["deprecated"] = true.into();
+            }
+            tree.insert(operation.method.to_owned(), described);
+        }
+        paths.insert(self.path.clone(), Value::Object(tree));
+    }
+
+    fn path_parameter(&self, name: &str) -> Value {
+        let description = match name {
+            "name" => format!("name of the {}", self.resource.kind.kind),
+            "namespace" => "the namespace of the objects".to_owned(),
+            _ => "path to the resource".to_owned(),
+        };
+        json!({
+            "name": name, "in": "path", "required": true, "description": description,
+            "schema": {"type": "string", "uniqueItems": true},
+        })
+    }
+
+    /// One name for each operation, in upstream's manner.
+    fn operation_id(&self, operation: &Operation) -> String {
+        let group = camel(&self.resource.gvr.group);
+        let version = capital(&self.resource.gvr.version);
+        let (verb, infix) = match operation.action {
+            "get" => ("read", String::new()),
+            "post" => ("create", String::new()),
+            "put" => ("replace", String::new()),
+            "deletecollection" => ("delete", "Collection".to_owned()),
+            "watchlist" => ("watch", String::new()),
+            "connect" => ("connect", capital(operation.method)),
+            other => (other, String::new()),
+        };
+        let is_scoped = self.path.contains("{namespace}");
+        let scope = if is_scoped { "Namespaced" } else { "" };
+        let everywhere = if self.resource.is_namespaced() && !is_scoped { "ForAllNamespaces" } else { "" };
+        let list = if operation.action == "watchlist" { "List" } else { "" };
+        let subresource = match self.subresource {
+            "ephemeralcontainers" => "Ephemeralcontainers".to_owned(),
+            other => capital(other),
+        };
+        let with_path = if self.path.ends_with("/{path}") { "WithPath" } else { "" };
+        let kind = &self.resource.kind.kind;
+        format!("{verb}{group}{version}{infix}{scope}{kind}{list}{subresource}{with_path}{everywhere}")
+    }
+}
+
+/// `apps_v1`, `rbacAuthorization_v1`.
+pub fn tag(group: &str, version: &str) -> String {
+    let name = camel(group);
+    let mut letters = name.chars();
+    let name: String = letters.next().into_iter().flat_map(char::to_lowercase).chain(letters).collect();
+    format!("{name}_{version}")
+}
+
+/// A group's name in words with capital letters, without upstream's own domain.
+pub fn camel(group: &str) -> String {
+    match group.strip_suffix(".k8s.io").unwrap_or(group) {
+        "" => "Core".to_owned(),
+        name => name.split(['.', '-']).map(capital).collect(),
+    }
+}
+
+pub fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 fn body(takes: &str, schemas: &mut Schemas) -> Value {
     let schema = schemas.refer(takes);
-    let is_patch = takes.ends_with(".Patch");
-    let types = if is_patch { &PATCHES[..] } else { &[JSON] };
+    let types = if takes.ends_with(".Patch") { &PATCHES[..] } else { &["*/*"] };
     let content: Map<String, Value> =
         types.iter().map(|name| ((*name).to_owned(), json!({"schema": schema}))).collect();
-    json!({"content": content, "required": !takes.ends_with(".DeleteOptions")})
-}
-
-fn response(operation: &Operation<'_>, schemas: &mut Schemas) -> Value {
-    if operation.gives.is_empty() {
-        return json!({"description": "OK", "content": {"*/*": {"schema": {"type": "string"}}}});
+    let mut body = json!({"content": content});
+    if !takes.ends_with(".DeleteOptions") {
+        body["required"] = true.into();
     }
-    json!({"description": "OK", "content": {JSON: {"schema": schemas.refer(&operation.gives)}}})
+    body
 }
 
-/// One name for each operation, in upstream's manner.
-fn operation_id(resource: &Resource, kind: &str, path: &str, action: &str, method: &str) -> String {
-    let group = resource.gvr.group.split('.').next().filter(|name| !name.is_empty()).unwrap_or("core");
-    let verb = match action {
-        "get" => "read",
-        "post" => "create",
-        "put" => "replace",
-        "deletecollection" => "deleteCollection",
-        "connect" if method == "get" => "connectGet",
-        "connect" => "connectPost",
-        other => other,
+fn responses(operation: &Operation, schemas: &mut Schemas) -> Value {
+    let schema = match operation.gives.as_str() {
+        "" => json!({"type": "string"}),
+        name => schemas.refer(name),
     };
-    let scope = if path.contains("{namespace}") { "Namespaced" } else { "" };
-    let everywhere = if resource.is_namespaced() && scope.is_empty() { "ForAllNamespaces" } else { "" };
-    let subresource = path.split("{name}/").nth(1).unwrap_or_default();
-    let (version, kind) =
-        (capital(&resource.gvr.version), if subresource.is_empty() { kind } else { &*resource.kind.kind });
-    format!("{verb}{}{version}{scope}{kind}{}{everywhere}", capital(group), capital(subresource))
-}
-
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+    let content: Map<String, Value> =
+        operation.media.iter().map(|name| ((*name).to_owned(), json!({"schema": schema}))).collect();
+    let mut all = json!({"401": {"description": "Unauthorized"}});
+    for code in operation.codes {
+        let description = match *code {
+            "201" => "Created",
+            "202" => "Accepted",
+            _ => "OK",
+        };
+        all[*code] = json!({"description": description, "content": content});
+    }
+    all
 }
 
 fn query_parameter(name: &str) -> Value {

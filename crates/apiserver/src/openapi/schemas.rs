@@ -96,10 +96,15 @@ impl Writer<'_> {
     fn property(&mut self, owner: &str, field: &Field, schema: Schema<'_>) -> Value {
         let part = schema.part(&field.ty);
         let mut tree = self.value(part);
-        if let Some(text) = self.words.of_field(owner, &field.name) {
-            if tree.get("$ref").is_some() {
-                tree = json!({"allOf": [tree]});
-            }
+        let default = default_of(owner, field, part);
+        let text = self.words.of_field(owner, &field.name);
+        if tree.get("$ref").is_some() && (default.is_some() || text.is_some()) {
+            tree = json!({"allOf": [tree]});
+        }
+        if let Some(default) = default {
+            tree["default"] = default;
+        }
+        if let Some(text) = text {
             tree["description"] = text.into();
         }
         let merge = field.patch.merge.then_some("merge");
@@ -121,14 +126,25 @@ impl Writer<'_> {
         match schema.ty() {
             Type::Struct(of) if !of.name.is_empty() => self.refer(&of.name),
             Type::Struct(of) => self.object(of, schema),
-            Type::Map(map) => json!({"type": "object", "additionalProperties": self.value(schema.part(&map.value))}),
-            Type::List(list) => json!({"type": "array", "items": self.value(schema.part(&list.item))}),
+            Type::Map(map) => json!({"type": "object", "additionalProperties": self.held(schema.part(&map.value))}),
+            Type::List(list) => json!({"type": "array", "items": self.held(schema.part(&list.item))}),
             Type::Quantity => self.refer(QUANTITY),
             Type::IntOrString => self.refer(INT_OR_STRING),
             Type::Time => self.refer(&format!("{META}.Time")),
             Type::MicroTime => self.refer(&format!("{META}.MicroTime")),
             other => scalar(other),
         }
+    }
+
+    /// What a list or a map holds: with the zero value that Go's would have.
+    fn held(&mut self, schema: Schema<'_>) -> Value {
+        let mut tree = self.value(schema);
+        let Some(zero) = zero(schema) else { return tree };
+        if tree.get("$ref").is_some() {
+            tree = json!({"allOf": [tree]});
+        }
+        tree["default"] = zero;
+        tree
     }
 
     fn refer(&mut self, name: &str) -> Value {
@@ -141,6 +157,48 @@ impl Writer<'_> {
 
 fn reference(name: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{name}")})
+}
+
+/// Defaults that upstream's types are marked with; all others follow from the types.
+const MARKED: &[(&str, &str, &str)] = &[
+    ("AzureDiskVolumeSource", "cachingMode", "ReadWrite"),
+    ("AzureDiskVolumeSource", "fsType", "ext4"),
+    ("AzureDiskVolumeSource", "kind", "Shared"),
+    ("ContainerPort", "protocol", "TCP"),
+    ("ISCSIPersistentVolumeSource", "iscsiInterface", "default"),
+    ("ISCSIVolumeSource", "iscsiInterface", "default"),
+    ("RBDPersistentVolumeSource", "keyring", "/etc/ceph/keyring"),
+    ("RBDPersistentVolumeSource", "pool", "rbd"),
+    ("RBDPersistentVolumeSource", "user", "admin"),
+    ("RBDVolumeSource", "keyring", "/etc/ceph/keyring"),
+    ("RBDVolumeSource", "pool", "rbd"),
+    ("RBDVolumeSource", "user", "admin"),
+    ("ScaleIOPersistentVolumeSource", "fsType", "xfs"),
+    ("ScaleIOPersistentVolumeSource", "storageMode", "ThinProvisioned"),
+    ("ScaleIOVolumeSource", "fsType", "xfs"),
+    ("ScaleIOVolumeSource", "storageMode", "ThinProvisioned"),
+    ("ServicePort", "protocol", "TCP"),
+];
+
+/// The default of a field: a marked one, or the zero of what is always written.
+fn default_of(owner: &str, field: &Field, schema: Schema<'_>) -> Option<Value> {
+    let kind = owner.rsplit('.').next().unwrap_or_default();
+    if let Some((.., value)) = MARKED.iter().find(|(of, name, _)| *of == kind && *name == &*field.name) {
+        return Some((*value).into());
+    }
+    let is_value = matches!(field.presence, Presence::Always | Presence::Required);
+    if is_value { zero(schema) } else { None }
+}
+
+/// The zero of a type, if that is more than nothing.
+fn zero(schema: Schema<'_>) -> Option<Value> {
+    Some(match schema.ty() {
+        Type::Struct(_) => json!({}),
+        Type::String => "".into(),
+        Type::Int32 | Type::Int64 | Type::Double => 0.into(),
+        Type::Bool => false.into(),
+        _ => return None,
+    })
 }
 
 fn list_kind(tree: &mut Value, kind: &ListKind, merged_by_patch: bool) {

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::storage;
 use crate::tree;
 use crate::verbs::{Answer, AnswerBody, Call};
-pub use negotiate::{Form, Include, Media, Offer, View, refused};
+pub use negotiate::{Form, Include, Media, Offer, View, best, refused};
 pub(crate) use table::Rows;
 
 impl Answer {

@@ -79,8 +79,7 @@ impl Form {
         if offer.routed && !routes(accept) {
             return Err(not_routed(offer.streams));
         }
-        let mut clauses: Vec<Clause<'_>> = accept.split(',').filter_map(Clause::parse).collect();
-        clauses.sort_by_key(Clause::rank);
+        let clauses = Clause::all(accept);
         let fitting = clauses.iter().flat_map(|clause| {
             TYPES.iter().filter(|(name, _)| clause.covers(name)).filter_map(|(_, media)| clause.form(*media, offer))
         });
@@ -133,6 +132,13 @@ struct Clause<'a> {
 }
 
 impl<'a> Clause<'a> {
+    /// All alternatives, better ones first.
+    fn all(accept: &'a str) -> Vec<Self> {
+        let mut clauses: Vec<Self> = accept.split(',').filter_map(Self::parse).collect();
+        clauses.sort_by_key(Self::rank);
+        clauses
+    }
+
     fn parse(text: &'a str) -> Option<Self> {
         let mut parts = text.split(';');
         let media = parts.next()?.trim();
@@ -196,6 +202,12 @@ impl<'a> Clause<'a> {
         };
         offer.views.then_some(Form { media, view, meta_version })
     }
+}
+
+/// The best of the media types for documents that are no objects; parameters do not count.
+pub fn best<'a>(accept: &str, offered: &[&'a str]) -> Option<&'a str> {
+    let clauses = Clause::all(if accept.is_empty() { "*/*" } else { accept });
+    clauses.iter().find_map(|clause| offered.iter().find(|name| clause.covers(name)).copied())
 }
 
 /// Whether a route takes the header: it compares names without parameters.

@@ -1,5 +1,6 @@
 //! Aggregated discovery: all groups in one answer (KEP-3352), as v2 or v2beta1.
 
+use api::Status;
 use bytes::Bytes;
 use http::header::ACCEPT;
 use http::{HeaderMap, Response};
@@ -8,7 +9,6 @@ use serde_json::{Value, json};
 use super::discovery::{self, shape};
 use super::etag;
 use crate::http::body::Body;
-use crate::http::respond;
 use crate::registry::Registry;
 use crate::resource::{Resource, Subresource};
 
@@ -16,7 +16,12 @@ const V2: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscove
 const V2_BETA1: &str = "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList";
 
 /// The aggregated form where the client takes it, and `plain` otherwise.
-pub fn or_plain(registry: &Registry, headers: &HeaderMap, core: bool, plain: impl Fn() -> Value) -> Response<Body> {
+pub fn or_plain(
+    registry: &Registry,
+    headers: &HeaderMap,
+    core: bool,
+    plain: impl Fn() -> Result<Response<Body>, Status>,
+) -> Result<Response<Body>, Status> {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let wanted = accept.split(',').find_map(|range| {
         let has = |part: &str| range.split(';').any(|found| found.trim() == part);
@@ -29,11 +34,11 @@ pub fn or_plain(registry: &Registry, headers: &HeaderMap, core: bool, plain: imp
         }
     });
     match wanted.flatten() {
-        None => respond::json(&plain()),
+        None => plain(),
         Some((content_type, version)) => {
             let content = Bytes::from(list(registry, core, version).to_string());
             let hash = etag::hash(&content);
-            etag::answer(headers, content, content_type, &hash)
+            Ok(etag::answer(headers, content, content_type, &hash))
         }
     }
 }
@@ -41,11 +46,11 @@ pub fn or_plain(registry: &Registry, headers: &HeaderMap, core: bool, plain: imp
 fn list(registry: &Registry, core: bool, version: &str) -> Value {
     let mut items: Vec<Value> = Vec::new();
     for (group, version) in discovery::group_versions(registry).iter().filter(|(group, _)| group.is_empty() == core) {
-        let resources: Vec<Value> = registry
-            .all()
-            .filter(|resource| *resource.gvr.group == **group && *resource.gvr.version == **version)
-            .map(|resource| entry(resource))
-            .collect();
+        let of_version =
+            |resource: &&std::sync::Arc<Resource>| *resource.gvr.group == **group && *resource.gvr.version == **version;
+        let mut resources: Vec<_> = registry.all().filter(of_version).collect();
+        resources.sort_by(|a, b| a.gvr.resource.cmp(&b.gvr.resource));
+        let resources: Vec<Value> = resources.into_iter().map(|resource| entry(resource)).collect();
         let tree = json!({"version": version, "resources": resources, "freshness": "Current"});
         match items.iter_mut().find(|item| item["metadata"]["name"].as_str().unwrap_or_default() == group) {
             Some(item) => item["versions"].as_array_mut().into_iter().for_each(|versions| versions.push(tree.clone())),

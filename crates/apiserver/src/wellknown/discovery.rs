@@ -11,7 +11,37 @@ use crate::registry::Registry;
 use crate::resource::{Resource, Subresource};
 use crate::verbs::no_such_resource;
 
-/// Groups with their versions, in the registry's order, each once.
+/// The order of groups that upstream's priorities give; others follow.
+const GROUPS: &[&str] = &[
+    "",
+    "apiregistration.k8s.io",
+    "apps",
+    "events.k8s.io",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "autoscaling",
+    "batch",
+    "certificates.k8s.io",
+    "networking.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "storage.k8s.io",
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "scheduling.k8s.io",
+    "coordination.k8s.io",
+    "node.k8s.io",
+    "discovery.k8s.io",
+    "resource.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+];
+
+/// Whether the group is one of ours, whatever its versions and resources.
+pub fn is_own_group(group: &str) -> bool {
+    GROUPS.contains(&group)
+}
+
+/// Groups with their versions, each once: by priority, and versions in the registry's order.
 pub fn group_versions(registry: &Registry) -> Vec<(String, String)> {
     let mut list: Vec<(String, String)> = Vec::new();
     for resource in registry.all() {
@@ -20,6 +50,7 @@ pub fn group_versions(registry: &Registry) -> Vec<(String, String)> {
             list.push(pair);
         }
     }
+    list.sort_by_key(|(group, _)| GROUPS.iter().position(|known| known == group).unwrap_or(GROUPS.len()));
     list
 }
 

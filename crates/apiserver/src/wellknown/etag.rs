@@ -12,11 +12,17 @@ pub fn hash(content: &[u8]) -> String {
     digest(&SHA512, content).as_ref().iter().map(|byte| format!("{byte:02X}")).collect()
 }
 
+/// Whether the client has this already.
+pub fn is_known(headers: &HeaderMap, hash: &str) -> bool {
+    let known = headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    known.is_some_and(|known| {
+        known.split(',').any(|tag| tag.trim().trim_start_matches("W/").trim_matches('"') == hash || tag.trim() == "*")
+    })
+}
+
 pub fn answer(headers: &HeaderMap, content: bytes::Bytes, content_type: &'static str, hash: &str) -> Response<Body> {
     let tag = format!("\"{hash}\"");
-    let known =
-        headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok()).is_some_and(|value| value.contains(&tag));
-    let mut response = if known {
+    let mut response = if is_known(headers, hash) {
         respond::with(304, content_type, body::empty())
     } else {
         respond::with(200, content_type, body::whole(content))

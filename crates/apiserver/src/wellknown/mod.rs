@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use api::Status;
 use api::status::About;
+use http::header::{ACCEPT, USER_AGENT};
 use http::request::Parts;
 use http::{Method, Response};
 use pki::TokenKey;
@@ -17,6 +18,7 @@ use serde_json::{Value, json};
 use crate::http::body::Body;
 use crate::http::{Server, respond};
 use crate::openapi;
+use crate::output::{self, Form, Offer};
 use crate::verbs::Params;
 
 /// The release that our API follows, with our own mark as semver's build metadata, so that clients can parse it.
@@ -40,14 +42,16 @@ pub async fn answer(server: Arc<Server>, parts: Parts, path: String, params: Par
         return Ok(health::answer(server, question).await);
     }
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
-    if !matches!(parts.method, Method::GET | Method::HEAD) {
-        return Err(Status::method_not_allowed(About { group: "", resource: "", name: "" }));
-    }
     let registry = server.engine.registry();
     let known = &server.wellknown;
+    let negotiated = |value: &Value| negotiated(value, &parts, &params);
+    let only_read = matches!(segments.as_slice(), ["version"] | ["api" | "apis", ..]);
+    if only_read && !matches!(parts.method, Method::GET | Method::HEAD) {
+        return Err(Status::method_not_allowed(About { group: "", resource: "", name: "" }));
+    }
     Ok(match segments.as_slice() {
-        [] => respond::json(&paths(&server)),
-        ["version"] => respond::json(&version()),
+        [] => respond::pretty(&paths(&server)),
+        ["version"] => respond::pretty(&version()),
         ["metrics"] => respond::with(
             200,
             "text/plain; version=0.0.4; charset=utf-8",
@@ -57,16 +61,30 @@ pub async fn answer(server: Arc<Server>, parts: Parts, path: String, params: Par
             respond::with(200, "application/jwk-set+json", crate::http::body::whole(known.jwks.to_string()))
         }
         [".well-known", "openid-configuration"] => respond::json(&openid_configuration(&known.issuer, &parts)),
+        ["openapi", "v2"] => openapi::answer_v2(registry, &parts)?,
         ["openapi", "v3", rest @ ..] => openapi::answer(registry, rest, &parts),
-        ["api"] => aggregated::or_plain(registry, &parts.headers, true, || discovery::api(&parts)),
-        ["apis"] => aggregated::or_plain(registry, &parts.headers, false, || discovery::groups(registry)),
-        ["apis", group] => {
-            discovery::group(registry, group).map_or_else(respond::page_not_found, |value| respond::json(&value))
-        }
-        ["api", version] => respond::json(&discovery::resources(registry, "", version)?),
-        ["apis", group, version] => respond::json(&discovery::resources(registry, group, version)?),
+        ["api"] => aggregated::or_plain(registry, &parts.headers, true, || negotiated(&discovery::api(&parts)))?,
+        ["apis"] => aggregated::or_plain(registry, &parts.headers, false, || negotiated(&discovery::groups(registry)))?,
+        ["apis", group] => match discovery::group(registry, group) {
+            Some(tree) => negotiated(&tree)?,
+            None => respond::page_not_found(),
+        },
+        ["api", version] => negotiated(&discovery::resources(registry, "", version)?)?,
+        ["apis", group, version] => match discovery::resources(registry, group, version) {
+            Err(_) if !discovery::is_own_group(group) => respond::page_not_found(),
+            found => negotiated(&found?)?,
+        },
         _ => respond::page_not_found(),
     })
+}
+
+/// A discovery document in the form that the client asks for.
+fn negotiated(value: &Value, parts: &Parts, params: &Params) -> Result<Response<Body>, Status> {
+    let header = |name| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let form = Form::negotiate(header(ACCEPT), Offer::PLAIN)?;
+    let form = form.prettified(params.get("pretty"), header(USER_AGENT));
+    let (content_type, content) = output::written(form.media, &value.to_string().into())?;
+    Ok(respond::with(200, content_type, crate::http::body::whole(content)))
 }
 
 fn version() -> Value {
@@ -106,7 +124,8 @@ fn paths(server: &Server) -> Value {
             paths.extend([format!("/apis/{group}"), format!("/apis/{group}/{version}")]);
         }
     }
-    let rest = ["/healthz", "/livez", "/metrics", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version"];
+    let rest =
+        ["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version"];
     paths.extend(rest.map(str::to_owned));
     paths.sort();
     paths.dedup();
