@@ -4,6 +4,7 @@
 //! and it knows no resource by name except in [`typed`] and in the generated tables.
 
 pub mod apply;
+pub mod cron;
 pub mod field;
 #[cfg(test)]
 mod laws;

@@ -29,6 +29,7 @@ pub struct Resource {
     /// The key of its type in the schema tables, such as `io.k8s.api.core.v1.Pod`.
     pub schema: Str,
     /// Field selectors that it takes besides metadata.name and metadata.namespace; each is indexed in the watch cache.
+    /// One that is not called as its path is `name=path`.
     pub selectable_fields: &'static [&'static str],
     pub columns: &'static [Column],
     /// What the column of names shows, where that is more than the name.
@@ -117,6 +118,11 @@ impl Resource {
     /// The verbs that discovery shows.
     pub fn verbs(&self) -> &'static [&'static str] {
         if self.review.is_some() { &["create"] } else { STORED_VERBS }
+    }
+
+    /// Where the values of the selectable fields are.
+    pub fn field_paths(&self) -> Box<[&'static str]> {
+        self.selectable_fields.iter().map(|field| field.split_once('=').map_or(*field, |(_, path)| path)).collect()
     }
 
     pub fn is_namespaced(&self) -> bool {
@@ -250,6 +256,8 @@ pub struct Hooks {
     pub prepare_create: Option<fn(&mut Value, &HookContext<'_>)>,
     /// Keeps what an update may not touch. Arguments: new, old.
     pub prepare_update: Option<fn(&mut Value, &Value, &HookContext<'_>)>,
+    /// What follows from the rest, and is set after the object was found valid.
+    pub canonicalize: Option<fn(&mut Value)>,
     pub validate: Option<fn(&Value) -> Vec<Cause>>,
     /// What holds only for new objects.
     pub validate_create: Option<fn(&Value) -> Vec<Cause>>,
@@ -267,6 +275,11 @@ pub struct Hooks {
     pub from_stored: Option<fn(&mut Value)>,
     /// To the stored form.
     pub to_stored: Option<fn(&mut Value)>,
+}
+
+/// How selectors call a selectable field.
+pub fn field_name(field: &str) -> &str {
+    field.split_once('=').map_or(field, |(name, _)| name)
 }
 
 /// All causes for which an object is refused, as one Status.

@@ -59,7 +59,7 @@ impl LabelSelector {
         for (key, value) in selector.get("matchLabels").and_then(Value::as_object).into_iter().flatten() {
             requirements.push(Requirement::new(
                 key,
-                Operator::In,
+                Operator::Equals,
                 vec![value.as_str().unwrap_or_default().to_owned()],
             )?);
         }

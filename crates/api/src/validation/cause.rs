@@ -49,13 +49,22 @@ impl Path {
         self.cause("FieldValueInvalid", with_why(&format!("Invalid value: {shown}"), why))
     }
 
+    /// A cause without the value.
+    pub fn invalid_whole(&self, why: &str) -> Cause {
+        self.cause("FieldValueInvalid", with_why("Invalid value", why))
+    }
+
     pub fn type_invalid(&self, value: impl Into<Value>, why: &str) -> Cause {
         self.cause("FieldValueTypeInvalid", with_why(&format!("Invalid value: {}", shown(&value.into())), why))
     }
 
     pub fn not_supported(&self, value: impl Into<Value>, supported: &[&str]) -> Cause {
+        self.not_supported_shown(&shown(&value.into()), supported)
+    }
+
+    /// See [`Path::invalid_shown`].
+    pub fn not_supported_shown(&self, value: &str, supported: &[&str]) -> Cause {
         let list: Vec<String> = supported.iter().map(|one| format!("{one:?}")).collect();
-        let value = shown(&value.into());
         let message = if list.is_empty() {
             format!("Unsupported value: {value}")
         } else {

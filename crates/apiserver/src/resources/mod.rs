@@ -5,6 +5,8 @@ pub mod apiregistration;
 pub mod apps;
 pub mod authentication;
 pub mod authorization;
+pub mod autoscaling;
+pub mod batch;
 pub(crate) mod cells;
 pub mod certificates;
 pub mod coordination;
@@ -15,6 +17,7 @@ pub(crate) mod fields;
 pub mod flowcontrol;
 pub mod networking;
 pub mod node;
+pub mod policy;
 pub mod rbac;
 pub mod resource;
 pub mod scheduling;
@@ -34,13 +37,17 @@ pub fn all() -> Vec<Resource> {
         core::persistentvolume::resource(),
         core::persistentvolumeclaim::resource(),
         core::pod::resource(),
+        core::replicationcontroller::resource(),
         core::resourcequota::resource(),
         core::secret::resource(),
         core::service::resource(),
         core::serviceaccount::resource(),
         apiregistration::apiservice::resource(),
+        apps::controllerrevision::resource(),
+        apps::daemonset::resource(),
         apps::deployment::resource(),
         apps::replicaset::resource(),
+        apps::statefulset::resource(),
         events::event::resource(),
         authentication::self_subject_review(),
         authentication::token_review(),
@@ -48,12 +55,17 @@ pub fn all() -> Vec<Resource> {
         authorization::self_subject_access_review(),
         authorization::self_subject_rules_review(),
         authorization::subject_access_review(),
+        autoscaling::hpa::resource(),
+        autoscaling::hpa_v1::resource(),
+        batch::cronjob::resource(),
+        batch::job::resource(),
         certificates::certificatesigningrequest::resource(),
         networking::ingress::resource(),
         networking::ingressclass::resource(),
         networking::ipaddress::resource(),
         networking::networkpolicy::resource(),
         networking::servicecidr::resource(),
+        policy::poddisruptionbudget::resource(),
         rbac::clusterrole::resource(),
         rbac::clusterrolebinding::resource(),
         rbac::role::resource(),

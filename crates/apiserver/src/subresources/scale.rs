@@ -4,6 +4,7 @@ use api::Status;
 use api::apply::Writer;
 use api::apply::scale::{show_owners, take_owners};
 use api::schema::Validation;
+use api::selector::LabelSelector;
 use api::status::About;
 use api::validation::Path;
 use serde_json::{Value, json};
@@ -155,20 +156,12 @@ fn scale_of(object: &Value, paths: &Paths) -> Value {
     json!({ "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": meta, "spec": spec, "status": status })
 }
 
-/// A label selector as one line.
+/// A label selector, or plain labels, as one line.
 pub(crate) fn selector_text(selector: Option<&Value>) -> String {
-    let Some(selector) = selector else { return String::new() };
-    let labels = tree::at(selector, "matchLabels").and_then(Value::as_object).into_iter().flatten();
-    let mut terms: Vec<String> =
-        labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
-    for term in tree::list(selector, "matchExpressions") {
-        let (key, values) = (tree::text(term, "key"), tree::texts(term, "values").join(","));
-        terms.push(match tree::text(term, "operator") {
-            "In" => format!("{key} in ({values})"),
-            "NotIn" => format!("{key} notin ({values})"),
-            "Exists" => key.to_owned(),
-            _ => format!("!{key}"),
-        });
+    let plain = |labels: &serde_json::Map<String, Value>| labels.values().all(Value::is_string);
+    if let Some(labels) = selector.and_then(Value::as_object).filter(|labels| plain(labels)) {
+        let pairs = labels.iter().map(|(key, value)| (key.as_str(), value.as_str().unwrap_or_default()));
+        return LabelSelector::from_labels(pairs).to_string();
     }
-    terms.join(",")
+    LabelSelector::from_object(selector).map(|selector| selector.to_string()).unwrap_or_default()
 }

@@ -83,6 +83,9 @@ async fn finish(call: &mut Call, mut object: Value, options: &WriteOptions) -> R
     let attributes = Attributes::new(call, &key.name, Operation::Create, options.dry_run, None);
     admission::validate(&attributes, &object).map_err(CommitError::Failed)?;
     validate::grant(call, &object, None).map_err(CommitError::Failed)?;
+    if let Some(canonicalize) = call.resource.hooks.canonicalize {
+        canonicalize(&mut object);
+    }
     let reservation = call.engine.services().assign(&call.resource, &mut object, None).map_err(CommitError::Failed)?;
     let bytes = commit::encode(call, &object);
     let json = if options.dry_run {

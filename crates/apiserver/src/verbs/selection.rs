@@ -130,7 +130,8 @@ fn find_field(call: &Call, name: &str) -> Option<Field> {
         "metadata.namespace" => Some(Field::Namespace),
         _ => {
             // The stored resource's fields are those that are indexed; another version may name them otherwise.
-            let position = call.resource.selectable_fields.iter().position(|field| *field == name)?;
+            let position =
+                call.resource.selectable_fields.iter().position(|field| crate::resource::field_name(field) == name)?;
             Some(Field::At(position))
         }
     }

@@ -161,6 +161,9 @@ async fn write(
     meta::dedup_owners(call, &mut new, true);
     prepare::prepare_update(call, &mut new, old, options.dry_run);
     validate::update(call, &new, old).map_err(failed)?;
+    if let Some(canonicalize) = call.resource.hooks.canonicalize {
+        canonicalize(&mut new);
+    }
     let attributes = Attributes::new(call, &key.name, Operation::Update, options.dry_run, Some(old));
     admission::validate(&attributes, &new).map_err(failed)?;
     validate::grant(call, &new, Some(old)).map_err(failed)?;

@@ -38,6 +38,8 @@ pub type Trigger = (usize, Box<str>);
 pub struct WatchCache {
     pub resource: Arc<Resource>,
     state: Mutex<State>,
+    /// The paths of the resource's selectable fields.
+    fields: Box<[&'static str]>,
 }
 
 struct State {
@@ -83,7 +85,7 @@ impl WatchCache {
             watchers: BTreeMap::new(),
             next_watcher: 0,
         };
-        Self { resource, state: Mutex::new(state) }
+        Self { fields: resource.field_paths(), resource, state: Mutex::new(state) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -98,7 +100,7 @@ impl WatchCache {
     /// Decodes an object as it lies in the store.
     pub fn decode(&self, stored: &Bytes, revision: Revision) -> Option<Object> {
         let json = storage::with_revision(stored, revision);
-        Object::decode(json, self.resource.selectable_fields)
+        Object::decode(json, &self.fields)
             .inspect_err(|error| tracing::error!(resource = %self.resource.gvr, %error, "cannot read a stored object"))
             .ok()
     }

@@ -1,9 +1,11 @@
 //! ReplicaSet: so many pods of one template.
 
 use api::Gvr;
+use api::status::Cause;
+use api::validation::Path;
 use serde_json::{Value, json};
 
-use super::workload::{self, count};
+use super::workload::{self, OVER_REPLICAS, count, negative};
 use crate::resource::{Column, HookContext, Hooks, Resource, Scope, Subresource};
 use crate::tree;
 
@@ -14,39 +16,53 @@ pub fn resource() -> Resource {
         categories: vec!["all".into()],
         generation: true,
         selectable_fields: &["status.replicas"],
-        subresources: &[
-            Subresource::Scale {
-                spec_replicas: "spec.replicas",
-                status_replicas: "status.replicas",
-                selector: "spec.selector",
-            },
-            Subresource::Status,
-        ],
-        columns: const {
-            &[
-                Column::integer("Desired", "Replicas is the number of desired pods.", |o, _| {
-                    count(o, "spec.replicas").into()
-                }),
-                Column::integer("Current", "The number of pods.", |o, _| count(o, "status.replicas").into()),
-                Column::integer("Ready", "The number of pods that are ready.", |o, _| {
-                    count(o, "status.readyReplicas").into()
-                }),
-                Column::age(),
-                workload::CONTAINERS,
-                workload::IMAGES,
-                workload::SELECTOR,
-            ]
-        },
+        subresources: &[workload::SCALE, Subresource::Status],
+        columns: COLUMNS,
         hooks: Hooks {
             prepare_create: Some(prepare_create),
-            validate: Some(workload::validate),
-            validate_update: Some(workload::validate_update),
+            validate: Some(validate),
+            validate_update: Some(workload::same_selector),
+            validate_status: Some(|new, _| validate_status(new)),
+            warn: Some(workload::name_warning),
             ..Hooks::default()
         },
         ..Resource::new(gvr, "ReplicaSet", "replicaset", Scope::Namespaced, "io.k8s.api.apps.v1.ReplicaSet")
     }
 }
 
-fn prepare_create(set: &mut Value, _: &HookContext<'_>) {
+const COLUMNS: &[Column] = &[
+    Column::integer("Desired", "Replicas is the number of desired pods.", |o, _| count(o, "spec.replicas").into()),
+    Column::integer("Current", "The number of pods.", |o, _| count(o, "status.replicas").into()),
+    Column::integer("Ready", "The number of pods that are ready.", |o, _| count(o, "status.readyReplicas").into()),
+    Column::age(),
+    workload::CONTAINERS,
+    workload::IMAGES,
+    workload::SELECTOR,
+];
+
+pub fn prepare_create(set: &mut Value, _: &HookContext<'_>) {
     tree::set(set, "status", json!({ "replicas": 0 }));
+}
+
+fn validate(set: &Value) -> Vec<Cause> {
+    let path = Path::new("spec");
+    let spec = &set["spec"];
+    let mut causes = negative(spec, &path, &["replicas", "minReadySeconds"]);
+    causes.extend(workload::selector(spec, &path, "deployment"));
+    causes.extend(workload::lasting_template(spec, &path, "ReplicaSet", "invalid label selector"));
+    causes
+}
+
+/// Also a ReplicationController's.
+pub fn validate_status(set: &Value) -> Vec<Cause> {
+    workload::status_counts(
+        set,
+        &["replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration"],
+        &[
+            ("fullyLabeledReplicas", "replicas", OVER_REPLICAS),
+            ("readyReplicas", "replicas", OVER_REPLICAS),
+            ("availableReplicas", "replicas", OVER_REPLICAS),
+            ("availableReplicas", "readyReplicas", "cannot be greater than readyReplicas"),
+        ],
+    )
 }

@@ -26,16 +26,12 @@ pub fn validate_part(_: &str, new: &Value, _: &Value) -> Vec<Cause> {
 }
 
 /// The pod template of a workload.
-pub fn validate_template(object: &Value) -> Vec<Cause> {
-    let mut causes = Vec::new();
-    let path = "spec.template.spec";
-    if let Some(spec) = tree::at(object, path) {
-        validate_spec(spec, path, &mut causes);
-        let policy = tree::text(spec, "restartPolicy");
-        if policy != "Always" {
-            causes.push(unsupported(&format!("{path}.restartPolicy"), policy, "\"Always\""));
-        }
-    }
+pub fn validate_template(template: &Value, path: &Path) -> Vec<Cause> {
+    let mut causes = api::validation::meta::labels(tree::at(template, "metadata.labels"), &path.child("labels"));
+    let annotations = tree::at(template, "metadata.annotations");
+    causes.extend(api::validation::meta::annotations(annotations, &path.child("annotations")));
+    let none = Value::Null;
+    validate_spec(template.get("spec").unwrap_or(&none), &path.child("spec").to_string(), &mut causes);
     causes
 }
 

@@ -6,8 +6,6 @@ pub mod role;
 pub mod rolebinding;
 
 use api::status::Cause;
-// Names of roles need only fit into a path (`system:node`).
-use api::validation::name::path_segment;
 use serde_json::Value;
 
 use crate::causes::{invalid_value, required, unsupported};

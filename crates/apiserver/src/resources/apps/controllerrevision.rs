@@ -1,0 +1,51 @@
+//! ControllerRevision: one template of a StatefulSet or DaemonSet, kept to return to.
+
+use api::Gvr;
+use api::status::Cause;
+use api::validation::Path;
+use serde_json::Value;
+
+use super::workload;
+use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::tree;
+
+pub fn resource() -> Resource {
+    let gvr = Gvr::new("apps", "v1", "controllerrevisions");
+    let schema = "io.k8s.api.apps.v1.ControllerRevision";
+    Resource {
+        columns: COLUMNS,
+        hooks: Hooks {
+            validate: Some(validate),
+            validate_update: Some(|new, old| workload::unchanged(new, old, &["data"])),
+            ..Hooks::default()
+        },
+        ..Resource::new(gvr, "ControllerRevision", "controllerrevision", Scope::Namespaced, schema)
+    }
+}
+
+const COLUMNS: &[Column] = &[
+    Column::text("Controller", "Whose revision it is.", |o, _| controller(o).into()),
+    Column::text("Revision", "Its number.", |o, _| workload::count(o, "revision").into()),
+    Column::age(),
+];
+
+/// `statefulset.apps/web`.
+fn controller(revision: &Value) -> String {
+    let owners = tree::list(revision, "metadata.ownerReferences").iter();
+    let Some(owner) = owners.filter(|owner| tree::flag(owner, "controller")).next_back() else {
+        return "<none>".to_owned();
+    };
+    let kind = tree::text(owner, "kind").to_lowercase();
+    let (group, _) = tree::text(owner, "apiVersion").rsplit_once('/').unwrap_or_default();
+    let dot = if group.is_empty() { "" } else { "." };
+    format!("{kind}{dot}{group}/{}", tree::text(owner, "name"))
+}
+
+fn validate(revision: &Value) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    if !tree::is_set(revision, "data") {
+        causes.push(Path::new("data").required("data is mandatory"));
+    }
+    causes.extend(workload::negative(revision, &Path::default(), &["revision"]));
+    causes
+}

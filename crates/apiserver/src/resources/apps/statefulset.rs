@@ -1,0 +1,179 @@
+//! StatefulSet: pods with names and volumes of their own, in order.
+
+use api::Gvr;
+use api::status::Cause;
+use api::validation::Path;
+use api::validation::name::dns1123_label;
+use api::validation::number::{at_most_100_percent, nonnegative, nonnegative_or_percent, number_or_percent};
+use serde_json::{Value, json};
+
+use super::workload::{self, OVER_REPLICAS, count, negative};
+use crate::resource::{Column, HookContext, Hooks, Resource, Scope, Subresource};
+use crate::tree;
+
+pub fn resource() -> Resource {
+    let gvr = Gvr::new("apps", "v1", "statefulsets");
+    Resource {
+        short_names: vec!["sts".into()],
+        categories: vec!["all".into()],
+        generation: true,
+        name_rule: dns1123_label,
+        subresources: &[workload::SCALE, Subresource::Status],
+        columns: COLUMNS,
+        hooks: Hooks {
+            default: Some(default),
+            prepare_create: Some(prepare_create),
+            validate: Some(validate),
+            validate_create: Some(validate_create),
+            validate_update: Some(validate_update),
+            validate_status: Some(validate_status),
+            warn: Some(warn),
+            ..Hooks::default()
+        },
+        ..Resource::new(gvr, "StatefulSet", "statefulset", Scope::Namespaced, "io.k8s.api.apps.v1.StatefulSet")
+    }
+}
+
+const COLUMNS: &[Column] = &[
+    Column::text("Ready", "Number of the pod with ready state", |o, _| {
+        format!("{}/{}", count(o, "status.readyReplicas"), count(o, "spec.replicas")).into()
+    }),
+    Column::age(),
+    workload::CONTAINERS,
+    workload::IMAGES,
+];
+
+/// Claim templates say what they are, so that comparisons and applies see the same object as their readers.
+fn default(set: &mut Value) {
+    if tree::list(set, "spec.volumeClaimTemplates").is_empty() {
+        return;
+    }
+    for claim in tree::list_mut(set, "spec.volumeClaimTemplates") {
+        tree::set(claim, "apiVersion", "v1");
+        tree::set(claim, "kind", "PersistentVolumeClaim");
+    }
+}
+
+fn prepare_create(set: &mut Value, _: &HookContext<'_>) {
+    tree::set(set, "status", json!({ "replicas": 0, "availableReplicas": 0 }));
+}
+
+fn validate(set: &Value) -> Vec<Cause> {
+    let path = Path::new("spec");
+    let spec = &set["spec"];
+    let mut causes = Vec::new();
+    match tree::text(spec, "podManagementPolicy") {
+        "" => causes.push(path.child("podManagementPolicy").required("")),
+        "OrderedReady" | "Parallel" => {}
+        other => {
+            causes.push(path.child("podManagementPolicy").invalid(other, "must be 'OrderedReady' or 'Parallel'"));
+        }
+    }
+    causes.extend(strategy(&spec["updateStrategy"], &path.child("updateStrategy")));
+    let retention = path.child("persistentVolumeClaimRetentionPolicy");
+    for field in ["whenDeleted", "whenScaled"] {
+        let policy = tree::text(spec, &format!("persistentVolumeClaimRetentionPolicy.{field}"));
+        if !matches!(policy, "Retain" | "Delete") {
+            causes.push(retention.child(field).not_supported(policy, &["Retain", "Delete"]));
+        }
+    }
+    causes.extend(negative(spec, &path, &["replicas", "minReadySeconds", "ordinals.start"]));
+    causes.extend(workload::selector(spec, &path, "statefulset"));
+    causes.extend(workload::lasting_template(spec, &path, "StatefulSet", ""));
+    causes
+}
+
+/// Sets that were made before this was checked stay valid.
+fn validate_create(set: &Value) -> Vec<Cause> {
+    let service = tree::text(set, "spec.serviceName");
+    let whys = if service.is_empty() { Vec::new() } else { dns1123_label(service) };
+    Path::new("spec.serviceName").invalid_each(service, whys)
+}
+
+fn strategy(strategy: &Value, path: &Path) -> Vec<Cause> {
+    let rolling = strategy.get("rollingUpdate").filter(|rolling| !rolling.is_null());
+    let at = path.child("rollingUpdate");
+    let shown = rolling.map_or("null".to_owned(), |rolling| {
+        let unavailable = rolling.get("maxUnavailable").unwrap_or(&Value::Null);
+        format!(r#"{{"Partition":{},"MaxUnavailable":{unavailable}}}"#, count(rolling, "partition"))
+    });
+    match (tree::text(strategy, "type"), rolling) {
+        ("", _) => vec![path.required("")],
+        ("OnDelete" | "RollingUpdate", None) => Vec::new(),
+        ("OnDelete", Some(_)) => vec![at.invalid_shown(&shown, "only allowed for updateStrategy 'RollingUpdate'")],
+        ("RollingUpdate", Some(rolling)) => rolling_update(rolling, &at),
+        (other, _) => {
+            let shown = format!(r#"{{"Type":{other:?},"RollingUpdate":{shown}}}"#);
+            vec![path.invalid_shown(&shown, "must be 'RollingUpdate' or 'OnDelete'")]
+        }
+    }
+}
+
+fn rolling_update(rolling: &Value, path: &Path) -> Vec<Cause> {
+    let mut causes: Vec<Cause> = nonnegative(rolling.get("partition"), &path.child("partition")).into_iter().collect();
+    if let Some(unavailable) = rolling.get("maxUnavailable").filter(|unavailable| !unavailable.is_null()) {
+        let at = path.child("maxUnavailable");
+        causes.extend(nonnegative_or_percent(unavailable, &at));
+        if number_or_percent(unavailable) == 0 {
+            causes.push(at.invalid(unavailable.clone(), "cannot be 0"));
+        }
+        causes.extend(at_most_100_percent(unavailable, &at));
+    }
+    causes
+}
+
+const CHANGEABLE: &[&str] = &[
+    "replicas",
+    "ordinals",
+    "template",
+    "updateStrategy",
+    "revisionHistoryLimit",
+    "persistentVolumeClaimRetentionPolicy",
+    "minReadySeconds",
+];
+
+fn validate_update(new: &Value, old: &Value) -> Vec<Cause> {
+    let rest = |set: &Value| {
+        let mut spec = set["spec"].clone();
+        for field in CHANGEABLE {
+            tree::remove(&mut spec, field);
+        }
+        spec
+    };
+    if rest(new) == rest(old) {
+        return Vec::new();
+    }
+    let why = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', \
+               'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
+    vec![Path::new("spec").forbidden(why)]
+}
+
+fn validate_status(new: &Value, old: &Value) -> Vec<Cause> {
+    let mut causes = workload::status_counts(
+        new,
+        &[
+            "replicas",
+            "readyReplicas",
+            "currentReplicas",
+            "updatedReplicas",
+            "availableReplicas",
+            "observedGeneration",
+            "collisionCount",
+        ],
+        &[
+            ("readyReplicas", "replicas", OVER_REPLICAS),
+            ("currentReplicas", "replicas", OVER_REPLICAS),
+            ("updatedReplicas", "replicas", OVER_REPLICAS),
+            ("availableReplicas", "replicas", OVER_REPLICAS),
+            ("availableReplicas", "readyReplicas", "cannot be greater than status.readyReplicas"),
+        ],
+    );
+    causes.extend(workload::collisions(new, old));
+    causes
+}
+
+fn warn(set: &Value, _: Option<&Value>) -> Vec<String> {
+    let why = "a negative value retains all historical revisions; a value >= 0 is recommended";
+    let kept = tree::int(set, "spec.revisionHistoryLimit").is_some_and(|limit| limit < 0);
+    kept.then(|| format!("spec.revisionHistoryLimit: {why}")).into_iter().collect()
+}

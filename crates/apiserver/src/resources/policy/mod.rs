@@ -1,0 +1,3 @@
+//! policy: how far pods may be disturbed.
+
+pub mod poddisruptionbudget;
