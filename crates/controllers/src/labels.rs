@@ -2,12 +2,23 @@
 
 use api::Object;
 use api::selector::LabelSelector;
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use crate::tree::Tree;
 
 /// A selector that is empty, absent or malformed selects nothing: no controller may claim everything by mistake.
-pub(crate) fn selector_of(selector: &Value) -> LabelSelector {
+fn selector_of(selector: &Value) -> LabelSelector {
     let read = LabelSelector::from_object(Some(selector)).ok();
     read.filter(|selector| !selector.is_everything()).unwrap_or_else(LabelSelector::nothing)
+}
+
+/// The pods that a workload means: a ReplicationController's selector is a plain map, all others' are LabelSelectors.
+pub(crate) fn workload_selector(workload: &Value) -> LabelSelector {
+    let selector = workload.at("spec.selector");
+    if workload.text("kind") != "ReplicationController" {
+        return selector_of(selector);
+    }
+    selector_of(&json!({ "matchLabels": selector }))
 }
 
 /// Whether a plain map of labels (a Service's selector) selects the object. An empty one selects nothing.

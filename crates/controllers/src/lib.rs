@@ -66,7 +66,8 @@ pub struct Settings {
 pub fn all(settings: &Settings) -> Vec<Arc<dyn Controller>> {
     vec![
         Arc::new(DeploymentController),
-        Arc::new(ReplicaSetController),
+        Arc::new(ReplicaSetController::replica_sets()),
+        Arc::new(ReplicaSetController::replication_controllers()),
         Arc::new(EndpointSliceController),
         Arc::new(EndpointsController),
         Arc::new(ServiceAccountController),

@@ -1,11 +1,12 @@
 //! Who owns what: objects that match an owner's selector are adopted, objects that no longer match are let go.
 
+use api::selector::LabelSelector;
 use api::{Gvr, Key, Object};
 use cache::index::BY_CONTROLLER;
 use cache::{Action, PlanError, Precondition, Snapshot, Step};
 use serde_json::{Value, json};
 
-use crate::labels::selector_of;
+use crate::labels::workload_selector;
 use crate::tree::{Tree, set, tree_of};
 
 /// The reference by which `owner` controls what it makes.
@@ -33,10 +34,9 @@ pub(crate) fn claim(
     snapshot: &Snapshot,
     resource: &Gvr,
     owner: &Object,
-    selector: &Value,
+    selector: &LabelSelector,
     counts: impl Fn(&Object) -> bool,
 ) -> Result<Claim, PlanError> {
-    let selector = selector_of(selector);
     let mut claim = Claim { objects: Vec::new(), steps: Vec::new() };
     for object in snapshot.by_index(resource, BY_CONTROLLER.name, owner.uid()).filter(|object| counts(object)) {
         if selector.matches_object(object) || owner.is_deleting() {
@@ -75,7 +75,7 @@ pub(crate) fn owner_keys(snapshot: &Snapshot, owners: &Gvr, kind: &str, object: 
         return is_ours.then(|| Key::new(object.namespace(), &controller.name)).into_iter().collect();
     }
     let wants =
-        |owner: &&Object| owner.tree().is_ok_and(|tree| selector_of(tree.at("spec.selector")).matches_object(object));
+        |owner: &&Object| owner.tree().is_ok_and(|tree| workload_selector(&tree).matches_object(object));
     snapshot.list(owners, Some(object.namespace())).filter(wants).map(Object::key).collect()
 }
 

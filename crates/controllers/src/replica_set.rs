@@ -1,4 +1,4 @@
-//! ReplicaSet: as many pods from its template as it asks for.
+//! ReplicaSet, and its older sister ReplicationController: as many pods from a template as it asks for.
 //!
 //! A plan counts what the snapshot shows. The driver's barrier keeps a second plan from being made before the pods of the
 //! first are in the snapshot, so there are no expectations to keep here.
@@ -9,6 +9,7 @@ use cache::{Action, Change, Controller, Interest, Note, Plan, PlanError, Precond
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::labels::workload_selector;
 use crate::owners::{Claim, claim, controller_reference, owner_keys};
 use crate::pods::{PODS, available_at, is_active, is_ready};
 use crate::rank::rank_for_deletion;
@@ -18,47 +19,65 @@ pub(crate) const REPLICA_SETS: Gvr = Gvr::new("apps", "v1", "replicasets");
 /// The most pods that one plan creates or deletes.
 const BURST_MAX: usize = 500;
 
-pub struct ReplicaSetController;
+pub(crate) const REPLICATION_CONTROLLERS: Gvr = Gvr::new("", "v1", "replicationcontrollers");
+
+/// One of the two kinds.
+pub struct ReplicaSetController {
+    name: &'static str,
+    resource: Gvr,
+    kind: &'static str,
+}
+
+impl ReplicaSetController {
+    pub fn replica_sets() -> Self {
+        Self { name: "replicaset-controller", resource: REPLICA_SETS, kind: "ReplicaSet" }
+    }
+
+    pub fn replication_controllers() -> Self {
+        Self { name: "replication-controller", resource: REPLICATION_CONTROLLERS, kind: "ReplicationController" }
+    }
+}
 
 impl Controller for ReplicaSetController {
     fn name(&self) -> &'static str {
-        "replicaset-controller"
+        self.name
     }
 
     fn watches(&self) -> Vec<Interest> {
-        vec![Interest::new(REPLICA_SETS, &[BY_CONTROLLER]), Interest::new(PODS, &[BY_CONTROLLER])]
+        vec![Interest::new(self.resource.clone(), &[BY_CONTROLLER]), Interest::new(PODS, &[BY_CONTROLLER])]
     }
 
     fn wakes(&self, snapshot: &Snapshot, resource: &Gvr, change: &Change) -> Vec<Key> {
-        if *resource == REPLICA_SETS {
+        if *resource == self.resource {
             return change.object().map(Object::key).into_iter().collect();
         }
         let sides = change.before.iter().chain(&change.after);
-        sides.flat_map(|pod| owner_keys(snapshot, &REPLICA_SETS, "ReplicaSet", pod)).collect()
+        sides.flat_map(|pod| owner_keys(snapshot, &self.resource, self.kind, pod)).collect()
     }
 
     fn plan(&self, snapshot: &Snapshot, key: &Key, now: Timestamp) -> Result<Plan, PlanError> {
-        let Some(object) = snapshot.get(&REPLICA_SETS, key) else { return Ok(Plan::nothing()) };
+        let Some(object) = snapshot.get(&self.resource, key) else { return Ok(Plan::nothing()) };
         let set = tree_of(object)?;
-        let selector = set.at("spec.selector");
+        let selector = workload_selector(&set);
         let alive = |pod: &Object| !matches!(phase(pod).as_str(), "Succeeded" | "Failed");
-        let Claim { objects, steps } = claim(snapshot, &PODS, object, selector, alive)?;
+        let Claim { objects, steps } = claim(snapshot, &PODS, object, &selector, alive)?;
         let pods = objects.into_iter().map(|o| Ok((tree_of(&o)?, o))).collect::<Result<Vec<_>, PlanError>>()?;
         let (active, ending): (Vec<_>, Vec<_>) = pods.into_iter().partition(|(tree, _)| is_active(tree));
         let mut plan = Plan { steps, wake_at: None };
         let (status, wake_at) = status_of(&set, &active, ending.len(), now);
         plan.wake_at = wake_at;
         if !object.is_deleting() {
-            let failing = Failing { set: &set, object, status: &status, now };
+            let failing = Failing { resource: &self.resource, set: &set, object, status: &status, now };
             plan.steps.extend(scale(snapshot, &failing, &active, now));
         }
-        plan.steps.extend(update_status(&set, key, status).map(Step::from));
+        plan.steps.extend(update_status(&self.resource, &set, key, status).map(Step::from));
         Ok(plan)
     }
 }
 
 /// What is needed to show a failure in the status.
 struct Failing<'a> {
+    resource: &'a Gvr,
     set: &'a Value,
     object: &'a Object,
     status: &'a Value,
@@ -81,7 +100,7 @@ impl Failing<'_> {
         });
         let conditions = [self.status.items("conditions"), &[failure]].concat();
         set(&mut status, "conditions", Value::Array(conditions));
-        match update_status(self.set, &self.object.key(), status) {
+        match update_status(self.resource, self.set, &self.object.key(), status) {
             Some(action) => step.otherwise(action),
             None => step,
         }
@@ -185,9 +204,11 @@ fn status_of(
         "fullyLabeledReplicas": active.iter().filter(|(_, pod)| labeled(pod)).count(),
         "readyReplicas": active.iter().filter(|(pod, _)| is_ready(pod)).count(),
         "availableReplicas": available.iter().filter(|at| **at <= now).count(),
-        "terminatingReplicas": ending,
         "observedGeneration": set_tree.int("metadata.generation"),
     });
+    if set_tree.text("kind") == "ReplicaSet" {
+        status["terminatingReplicas"] = json!(ending);
+    }
     if !conditions.is_empty() {
         status["conditions"] = Value::Array(conditions);
     }
@@ -195,7 +216,7 @@ fn status_of(
 }
 
 /// Writes the status if it says something new. Counts that are absent are zero.
-fn update_status(set_tree: &Value, key: &Key, status: Value) -> Option<Action> {
+fn update_status(resource: &Gvr, set_tree: &Value, key: &Key, status: Value) -> Option<Action> {
     let old = set_tree.at("status");
     const COUNTS: [&str; 6] = [
         "replicas",
@@ -220,7 +241,7 @@ fn update_status(set_tree: &Value, key: &Key, status: Value) -> Option<Action> {
         });
     }
     set(&mut object, "status", kept);
-    Some(Action::Update { resource: REPLICA_SETS, key: key.clone(), subresource: "status".into(), object })
+    Some(Action::Update { resource: resource.clone(), key: key.clone(), subresource: "status".into(), object })
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use cache::index::BY_CONTROLLER;
 use cache::{Action, Change, Controller, Interest, Plan, PlanError, Snapshot, Step};
 use jiff::Timestamp;
 
+use crate::labels::workload_selector;
 use crate::owners::{claim, owner_keys};
 use crate::pods::PODS;
 use crate::replica_set::REPLICA_SETS;
@@ -60,7 +61,7 @@ impl Controller for DeploymentController {
     fn plan(&self, snapshot: &Snapshot, key: &Key, now: Timestamp) -> Result<Plan, PlanError> {
         let Some(object) = snapshot.get(&DEPLOYMENTS, key) else { return Ok(Plan::nothing()) };
         let tree = tree_of(object)?;
-        let claimed = claim(snapshot, &REPLICA_SETS, object, tree.at("spec.selector"), |_| true)?;
+        let claimed = claim(snapshot, &REPLICA_SETS, object, &workload_selector(&tree), |_| true)?;
         if !claimed.steps.is_empty() {
             return Ok(Plan { steps: claimed.steps, wake_at: None });
         }

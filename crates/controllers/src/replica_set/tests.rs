@@ -34,7 +34,7 @@ const READY: &str =
     "{phase: Running, conditions: [{type: Ready, status: 'True', lastTransitionTime: '2026-01-01T11:59:55Z'}]}";
 
 fn check(yaml: &str, expected: Expect) {
-    expected.assert_eq(&plan(&ReplicaSetController, yaml, "shop/web"));
+    expected.assert_eq(&plan(&ReplicaSetController::replica_sets(), yaml, "shop/web"));
 }
 
 #[test]
@@ -129,4 +129,28 @@ fn a_set_that_is_being_deleted_makes_nothing() {
           status: null -> {"observedGeneration":2,"replicas":0,"terminatingReplicas":0}
     "#]],
     );
+}
+
+#[test]
+fn a_replication_controller_selects_by_a_plain_map() {
+    let yaml = "
+apiVersion: v1
+kind: ReplicationController
+metadata: {name: web, namespace: shop, generation: 1}
+spec:
+  replicas: 1
+  selector: {app: web}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: c, image: i}]}
+"
+    .to_owned();
+    let controller = ReplicaSetController::replication_controllers();
+    let adopted = plan(&controller, &(yaml + &pod("a", "", READY)), "shop/web");
+    expect![[r#"
+        patch pods shop/a {"metadata":{"ownerReferences":[{"apiVersion":"v1","blockOwnerDeletion":true,"controller":true,"kind":"ReplicationController","name":"web","uid":"uid-web"}]}}
+        update replicationcontrollers shop/web status
+          status: null -> {"availableReplicas":1,"fullyLabeledReplicas":1,"observedGeneration":1,"readyReplicas":1,"replicas":1}
+    "#]]
+    .assert_eq(&adopted);
 }
