@@ -94,6 +94,13 @@ impl Quantity {
         self.scaled(NANO / 1000)
     }
 
+    /// Rounded up (away from zero) to thousandths; the form stays.
+    #[must_use]
+    pub fn rounded_up_to_milli(self) -> Self {
+        const MILLI: i128 = NANO / 1000;
+        Self { nanos: divide_up(self.nanos, MILLI) * MILLI, format: self.format }
+    }
+
     pub fn as_f64(self) -> f64 {
         #[allow(clippy::cast_precision_loss)] // For scores and shares only.
         let nanos = self.nanos as f64;

@@ -11,6 +11,7 @@ pub mod connect;
 pub mod engine;
 pub mod filters;
 pub mod http;
+mod internal_form;
 pub mod metrics;
 mod openapi;
 pub mod output;

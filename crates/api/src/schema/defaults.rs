@@ -11,6 +11,7 @@ use base64::Engine as _;
 use serde_json::{Map as Json, Value, json};
 
 use super::{Schema, Type, pod_defaults};
+use crate::quantity::Quantity;
 
 type Rule = fn(&mut Json<String, Value>);
 
@@ -151,6 +152,7 @@ const RULES: &[(&str, Rule)] = &[
     ("core.v1.PodStatus", pod_status),
     ("core.v1.ReplicationController", labels_from_template),
     ("core.v1.Secret", secret),
+    ("core.v1.Service", load_balancer),
     ("core.v1.ServiceSpec", service),
     ("core.v1.Volume", volume),
     ("networking.v1.NetworkPolicySpec", network_policy),
@@ -208,6 +210,10 @@ pub fn apply_defaults(value: &mut Value, schema: Schema<'_>) {
         }
         (Type::Map(map), Value::Object(entries)) => {
             let part = schema.part(&map.value);
+            // Amounts of resources are kept to a thousandth.
+            if matches!(part.ty(), Type::Quantity) {
+                entries.values_mut().for_each(round_up);
+            }
             entries.values_mut().for_each(|entry| apply_defaults(entry, part));
         }
         (Type::List(list), Value::Array(items)) => {
@@ -215,6 +221,12 @@ pub fn apply_defaults(value: &mut Value, schema: Schema<'_>) {
             items.iter_mut().for_each(|item| apply_defaults(item, part));
         }
         _ => {}
+    }
+}
+
+fn round_up(amount: &mut Value) {
+    if let Some(exact) = amount.as_str().and_then(|text| Quantity::parse(text).ok()) {
+        *amount = exact.rounded_up_to_milli().to_string().into();
     }
 }
 
@@ -411,12 +423,28 @@ fn metrics(spec: &mut Json<String, Value>) {
     }
 }
 
+/// Addresses that a load balancer has given are virtual ones unless it says otherwise.
+fn load_balancer(service: &mut Json<String, Value>) {
+    let kind = service.get("spec").and_then(|spec| spec.get("type")).and_then(Value::as_str);
+    if kind != Some("LoadBalancer") {
+        return;
+    }
+    let ingress = service.get_mut("status").and_then(|status| status.get_mut("loadBalancer")?.get_mut("ingress"));
+    for entry in ingress.and_then(Value::as_array_mut).into_iter().flatten() {
+        let Some(entry) = entry.as_object_mut() else { continue };
+        if !text(entry, "ip").is_empty() {
+            set(entry, "ipMode", "VIP");
+        }
+    }
+}
+
 fn service(spec: &mut Json<String, Value>) {
-    if text(spec, "sessionAffinity") == "ClientIP"
-        && let Some(config) = sub(spec, "sessionAffinityConfig")
-        && let Some(client) = sub(config, "clientIP")
-    {
-        set(client, "timeoutSeconds", 10_800);
+    if text(spec, "sessionAffinity") == "ClientIP" {
+        let config = spec.get("sessionAffinityConfig");
+        let timeout = config.and_then(|config| config.get("clientIP")?.get("timeoutSeconds"));
+        if timeout.is_none_or(Value::is_null) {
+            spec.insert("sessionAffinityConfig".to_owned(), json!({"clientIP": {"timeoutSeconds": 10_800}}));
+        }
     } else if text(spec, "sessionAffinity") == "None" {
         spec.remove("sessionAffinityConfig");
     }
@@ -445,6 +473,12 @@ fn service(spec: &mut Json<String, Value>) {
 fn volume(volume: &mut Json<String, Value>) {
     if !volume.iter().any(|(field, source)| field != "name" && !source.is_null()) {
         volume.insert("emptyDir".to_owned(), json!({}));
+    }
+    if let Some(image) = volume.get_mut("image").and_then(Value::as_object_mut)
+        && text(image, "pullPolicy").is_empty()
+    {
+        let policy = if pod_defaults::is_latest(text(image, "reference")) { "Always" } else { "IfNotPresent" };
+        image.insert("pullPolicy".to_owned(), policy.into());
     }
 }
 

@@ -7,6 +7,8 @@ const SUBDOMAIN_LEN_MAX: usize = 253;
 
 const DNS1123_LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
 const DNS1123_SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+const UNDERSCORE_SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*')";
+const HTTP_HEADER: &str = "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used for validation is '[-A-Za-z0-9]+')";
 const DNS1035_LABEL: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
 const QUALIFIED_NAME: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 const LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
@@ -81,6 +83,28 @@ pub fn dns1123_subdomain(text: &str) -> Vec<String> {
         whys.push(DNS1123_SUBDOMAIN.to_owned());
     }
     whys
+}
+
+/// A subdomain whose labels may have underscores, as resolvers search them.
+pub fn subdomain_with_underscore(text: &str) -> Vec<String> {
+    let mut whys = Vec::new();
+    if text.len() > SUBDOMAIN_LEN_MAX {
+        whys.push(characters(SUBDOMAIN_LEN_MAX));
+    }
+    let inner = |byte| matches!(byte, b'-' | b'_');
+    let is_part = |part: &str| framed(part.strip_prefix('_').unwrap_or(part), is_lower, inner);
+    if !text.split('.').all(is_part) {
+        whys.push(UNDERSCORE_SUBDOMAIN.to_owned());
+    }
+    whys
+}
+
+/// The name of an HTTP header.
+pub fn http_header(text: &str) -> Vec<String> {
+    if !text.is_empty() && text.bytes().all(|byte| is_alphanumeric(byte) || byte == b'-') {
+        return Vec::new();
+    }
+    vec![HTTP_HEADER.to_owned()]
 }
 
 pub fn dns1035_label(text: &str) -> Vec<String> {

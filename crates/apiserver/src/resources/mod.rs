@@ -37,6 +37,7 @@ pub fn all() -> Vec<Resource> {
         core::persistentvolume::resource(),
         core::persistentvolumeclaim::resource(),
         core::pod::resource(),
+        core::podtemplate::resource(),
         core::replicationcontroller::resource(),
         core::resourcequota::resource(),
         core::secret::resource(),

@@ -74,7 +74,7 @@ pub(crate) fn confine(call: &Call, new: &mut Value, old: &Value) {
         "resize" => {
             let wanted = new.clone();
             confine_to_spec(new, old);
-            keep_resources(new, &wanted);
+            crate::resources::core::pod_rules::keep_resizable(new, &wanted);
         }
         _ => {}
     }
@@ -85,33 +85,6 @@ fn confine_to_spec(new: &mut Value, old: &Value) {
     tree::copy(new, old, "spec");
     tree::copy(new, old, "status");
     tree::copy(new, old, "metadata.ownerReferences");
-}
-
-/// What pods/resize writes: the resources of containers and of the pod, and how they may be resized. Containers that
-/// were added, removed, renamed or moved stay as they were sent, for validation to refuse.
-fn keep_resources(new: &mut Value, wanted: &Value) {
-    let names = |pod: &Value, list: &str| -> Vec<String> {
-        tree::list(pod, list).iter().map(|container| tree::text(container, "name").to_owned()).collect()
-    };
-    let lists = ["spec.containers", "spec.initContainers"];
-    if lists.iter().any(|list| names(new, list).len() != names(wanted, list).len()) {
-        tree::copy(new, wanted, "spec");
-        return;
-    }
-    tree::copy(new, wanted, "spec.resources");
-    for list in lists {
-        if names(new, list) != names(wanted, list) {
-            tree::copy(new, wanted, list);
-            continue;
-        }
-        if tree::list(wanted, list).is_empty() {
-            continue;
-        }
-        for (container, wanted) in tree::list_mut(new, list).iter_mut().zip(tree::list(wanted, list)) {
-            tree::copy(container, wanted, "resources");
-            tree::copy(container, wanted, "resizePolicy");
-        }
-    }
 }
 
 fn fields_besides_status(object: &Value) -> impl Iterator<Item = String> {

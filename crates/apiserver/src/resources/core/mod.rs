@@ -16,6 +16,7 @@ pub(crate) mod persistentvolumeclaim_rules;
 pub mod pod;
 pub(super) mod pod_columns;
 pub(crate) mod pod_rules;
+pub mod podtemplate;
 pub mod replicationcontroller;
 pub(crate) mod resource_names;
 pub mod resourcequota;

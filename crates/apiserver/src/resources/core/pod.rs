@@ -44,7 +44,8 @@ pub fn resource() -> Resource {
             validate: Some(pod_rules::validate),
             validate_create: Some(pod_rules::validate_create),
             validate_update: Some(pod_rules::validate_update),
-            validate_part: Some(pod_rules::validate_part),
+            validate_status: Some(pod_rules::validate_status),
+            validate_part: Some(pod_rules::part),
             graceful_deletion: Some(grace),
             ..Hooks::default()
         },
@@ -61,15 +62,87 @@ fn default(pod: &mut Value) {
     }
 }
 
-fn prepare_create(pod: &mut Value, _: &HookContext<'_>) {
+fn prepare_create(pod: &mut Value, context: &HookContext<'_>) {
     let class = qos_class(pod);
     tree::set(pod, "status", json!({ "phase": "Pending", "qosClass": class }));
+    if !tree::list(pod, "spec.schedulingGates").is_empty() {
+        let since = context.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let gated = json!({
+            "type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
+            "message": "Scheduling is blocked due to non-empty scheduling gates",
+            "lastProbeTime": null, "lastTransitionTime": since,
+        });
+        tree::list_mut(pod, "status.conditions").push(gated);
+    }
+    merge_label_keys(pod);
+}
+
+/// Requirements that follow from the pod's own labels (KEP-3633, KEP-3243) become a part of the selectors.
+fn merge_label_keys(pod: &mut Value) {
+    const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
+    const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
+    let labels = tree::at(pod, "metadata.labels").cloned().unwrap_or_default();
+    for kind in ["podAffinity", "podAntiAffinity"] {
+        for (list, inner) in [(REQUIRED, ""), (PREFERRED, "podAffinityTerm")] {
+            let path = format!("spec.affinity.{kind}.{list}");
+            if !tree::is_set(pod, &path) {
+                continue;
+            }
+            for term in tree::list_mut(pod, &path) {
+                let term = if inner.is_empty() { Some(term) } else { term.get_mut(inner) };
+                if let Some(term) = term {
+                    merge_keys(term, "matchLabelKeys", "In", &labels);
+                    merge_keys(term, "mismatchLabelKeys", "NotIn", &labels);
+                }
+            }
+        }
+    }
+    if tree::is_set(pod, "spec.topologySpreadConstraints") {
+        for constraint in tree::list_mut(pod, "spec.topologySpreadConstraints") {
+            merge_keys(constraint, "matchLabelKeys", "In", &labels);
+        }
+    }
+}
+
+fn merge_keys(term: &mut Value, keys: &str, operator: &str, labels: &Value) {
+    let keys: Vec<String> = tree::texts(term, keys).into_iter().map(str::to_owned).collect();
+    if !tree::is_set(term, "labelSelector") {
+        return;
+    }
+    for key in keys {
+        if let Some(value) = labels.get(&key) {
+            let requirement = json!({ "key": key, "operator": operator, "values": [value] });
+            tree::list_mut(term, "labelSelector.matchExpressions").push(requirement);
+        }
+    }
 }
 
 fn prepare_update(new: &mut Value, old: &Value, context: &HookContext<'_>) {
     if context.subresource == "status" {
         tree::copy(new, old, "metadata.deletionTimestamp");
-        tree::copy(new, old, "status.qosClass");
+        if tree::text(new, "status.qosClass").is_empty() {
+            tree::copy(new, old, "status.qosClass");
+        }
+        keep_observed(new, old);
+    }
+}
+
+/// Which generation was seen is not forgotten by a writer that does not know of it (KEP-5067).
+fn keep_observed(new: &mut Value, old: &Value) {
+    const SEEN: &str = "observedGeneration";
+    if tree::int(new, "status.observedGeneration").unwrap_or_default() == 0 {
+        tree::copy(new, old, "status.observedGeneration");
+    }
+    if !tree::is_set(new, "status.conditions") {
+        return;
+    }
+    let mut before: Vec<&Value> = tree::list(old, "status.conditions").iter().collect();
+    for condition in tree::list_mut(new, "status.conditions") {
+        let same = before.iter().position(|old| old.get("type") == condition.get("type"));
+        let Some(old) = same.map(|at| before.remove(at)) else { continue };
+        if tree::int(condition, SEEN).unwrap_or_default() == 0 {
+            tree::copy(condition, old, SEEN);
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Names of resources: which are Kubernetes' own, which are whole numbers, and where each may stand.
 
+use api::quantity::Quantity;
 use api::status::Cause;
 use api::validation::Path;
 use api::validation::name::qualified_name;
@@ -28,8 +29,14 @@ const COUNTED: &[&str] = &[
     "services.loadbalancers",
 ];
 
-fn is_huge_pages(name: &str) -> bool {
+pub fn is_huge_pages(name: &str) -> bool {
     name.starts_with("hugepages-")
+}
+
+/// In bytes; 0 when the name tells none.
+pub fn huge_page_size(name: &str) -> Option<i64> {
+    let size = name.strip_prefix("hugepages-")?;
+    Some(Quantity::parse(size).map_or(0, Quantity::value))
 }
 
 fn is_quota_huge_pages(name: &str) -> bool {

@@ -44,9 +44,7 @@ fn validate(class: &Value) -> Vec<Cause> {
     let at = path("scheduling");
     causes.extend(labels(tree::at(class, "scheduling.nodeSelector"), &at.child("nodeSelector")));
     let tolerations = tree::list(class, "scheduling.tolerations");
-    for (i, one) in tolerations.iter().enumerate() {
-        pod_rules::validate_toleration(one, &at.child("tolerations").index(i).to_string(), &mut causes);
-    }
+    causes.extend(pod_rules::tolerations(tolerations, &at.child("tolerations")));
     for (i, one) in tolerations.iter().enumerate() {
         if tolerations[..i].contains(one) {
             causes.push(at.child("tolerations").index(i).duplicate(one.clone()));

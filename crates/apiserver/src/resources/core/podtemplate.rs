@@ -1,0 +1,44 @@
+//! PodTemplate: a pod's description on its own, for controllers that keep theirs apart.
+
+use api::Gvr;
+use api::status::Cause;
+use api::validation::Path;
+use serde_json::Value;
+
+use super::pod_rules;
+use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::tree;
+
+pub fn resource() -> Resource {
+    let gvr = Gvr::new("", "v1", "podtemplates");
+    Resource {
+        generation: true,
+        returns_deleted: true,
+        columns: const {
+            &[
+                Column::text("Containers", "Names of the containers.", |o, _| containers(o, "name").into()),
+                Column::text("Images", "Images of the containers.", |o, _| containers(o, "image").into()),
+                Column::text("Pod Labels", "The labels that pods get.", |o, _| labels(o).into()),
+            ]
+        },
+        hooks: Hooks { validate: Some(validate), ..Hooks::default() },
+        ..Resource::new(gvr, "PodTemplate", "podtemplate", Scope::Namespaced, "io.k8s.api.core.v1.PodTemplate")
+    }
+}
+
+fn containers(object: &Value, field: &str) -> String {
+    let all = tree::list(object, "template.spec.containers").iter();
+    all.map(|container| tree::text(container, field)).collect::<Vec<_>>().join(",")
+}
+
+fn labels(object: &Value) -> String {
+    let labels = tree::at(object, "template.metadata.labels").and_then(Value::as_object).into_iter().flatten();
+    let labels: Vec<String> =
+        labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
+    if labels.is_empty() { "<none>".to_owned() } else { labels.join(",") }
+}
+
+fn validate(object: &Value) -> Vec<Cause> {
+    let empty = Value::Object(serde_json::Map::new());
+    pod_rules::validate_template(object.get("template").unwrap_or(&empty), &Path::new("template"))
+}
