@@ -3,11 +3,15 @@
 use std::net::Ipv4Addr;
 
 use api::status::Cause;
+use api::validation::Path;
 use serde_json::{Value, json};
 use stdx::Rng;
 
 use super::{Refused, Reservation, State};
+use crate::resources::core::service_rules::needs_health_check;
 use crate::tree;
+
+const HEALTH_PORT: &str = "spec.healthCheckNodePort";
 
 /// The addresses that a service holds.
 pub(super) fn ips_of(service: &Value) -> Vec<u32> {
@@ -58,41 +62,83 @@ pub(super) fn assign(
     if !causes.is_empty() {
         return causes;
     }
-    assign_ports(state, rng, service, old, reservation)
+    let causes = assign_ports(state, rng, service, old, reservation);
+    if !causes.is_empty() {
+        return causes;
+    }
+    assign_health_port(state, rng, service, old, reservation)
 }
 
-/// An update that says nothing about addresses and ports keeps them.
+/// An update that says nothing about families and ports keeps them.
 fn carry(service: &mut Value, old: &Value) {
     if has_cluster_ip(service) && has_cluster_ip(old) {
-        for field in ["spec.clusterIP", "spec.clusterIPs", "spec.ipFamilies", "spec.ipFamilyPolicy"] {
+        for field in ["spec.ipFamilies", "spec.ipFamilyPolicy"] {
             if !tree::is_set(service, field) {
                 tree::copy(service, old, field);
             }
         }
     }
-    if !has_cluster_ip(service) {
-        for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"] {
-            tree::remove(service, &format!("spec.{field}"));
-        }
+    if needs_health_check(service) && needs_health_check(old) && !tree::is_set(service, HEALTH_PORT) {
+        tree::copy(service, old, HEALTH_PORT);
     }
-    let ports = tree::list(service, "spec.ports").len();
-    for i in 0..ports {
+    // A service that becomes internal gives up the ports that it was given.
+    let is_same = |i: usize, number: i64| {
+        let before = tree::list(old, "spec.ports").get(i).and_then(|port| tree::int(port, "nodePort"));
+        before == Some(number)
+    };
+    for i in 0..tree::list(service, "spec.ports").len() {
         let port = &tree::list(service, "spec.ports")[i];
         let node_port = tree::int(port, "nodePort").unwrap_or_default();
-        if has_node_ports(service) && node_port == 0 && has_node_ports(old) {
+        if has_node_ports(service) && has_node_ports(old) && node_port == 0 {
             let same = |other: &&Value| ["port", "protocol"].iter().all(|field| other.get(field) == port.get(field));
             let kept = tree::list(old, "spec.ports").iter().find(same).and_then(|other| tree::int(other, "nodePort"));
-            if let Some(kept) = kept {
+            let is_free = |kept: &i64| {
+                tree::list(service, "spec.ports").iter().all(|port| tree::int(port, "nodePort") != Some(*kept))
+            };
+            if let Some(kept) = kept.filter(is_free) {
                 tree::set(&mut tree::list_mut(service, "spec.ports")[i], "nodePort", kept);
             }
-        } else if !has_node_ports(service) && tree::text(service, "spec.type") != "LoadBalancer" && node_port != 0 {
-            // A service that becomes internal gives up the ports that it was given.
-            let given = ports_of(old).contains(&u32::try_from(node_port).unwrap_or_default());
-            if given {
-                tree::remove(&mut tree::list_mut(service, "spec.ports")[i], "nodePort");
-            }
+        } else if !has_node_ports(service) && has_node_ports(old) && node_port != 0 && is_same(i, node_port) {
+            tree::remove(&mut tree::list_mut(service, "spec.ports")[i], "nodePort");
         }
     }
+}
+
+/// The port on which nodes answer load balancers: as asked, or any.
+fn assign_health_port(
+    state: &mut State,
+    rng: &Rng,
+    service: &mut Value,
+    old: Option<&Value>,
+    reservation: &mut Reservation,
+) -> Vec<Cause> {
+    if !needs_health_check(service) {
+        return Vec::new();
+    }
+    let asked = tree::int(service, HEALTH_PORT).unwrap_or_default();
+    let Some(port) = u32::try_from(asked).ok().filter(|port| *port > 0) else {
+        let Ok(chosen) = state.ports.choose(rng) else {
+            return vec![cause(HEALTH_PORT, "0", "failed to allocate a nodePort: range is full")];
+        };
+        reservation.ports.push(chosen);
+        tree::set(service, HEALTH_PORT, chosen);
+        return Vec::new();
+    };
+    if old.map(ports_of).unwrap_or_default().contains(&port) || old.is_some_and(needs_health_check) {
+        return Vec::new();
+    }
+    match state.ports.take(port) {
+        Ok(()) => reservation.ports.push(port),
+        Err(refused) => {
+            let why = match refused {
+                Refused::OutOfRange => "provided port is not in the valid range",
+                Refused::Taken | Refused::Full => "provided port is already allocated",
+            };
+            let why = format!("failed to allocate requested HealthCheck NodePort {port}: {why}");
+            return vec![cause(HEALTH_PORT, &port.to_string(), &why)];
+        }
+    }
+    Vec::new()
 }
 
 fn assign_ip(
@@ -102,10 +148,25 @@ fn assign_ip(
     old: Option<&Value>,
     reservation: &mut Reservation,
 ) -> Vec<Cause> {
+    // What is wrong in itself is for validation to say.
+    let mut causes = Vec::new();
+    crate::resources::core::service_rules::addresses(service, &Path::new("spec"), &mut causes);
+    if !causes.is_empty() {
+        return causes;
+    }
     let headless = tree::text(service, "spec.clusterIP") == "None";
+    let families = tree::texts(service, "spec.ipFamilies");
+    let alien = families.iter().position(|family| *family != "IPv4").filter(|_| !headless);
+    if let Some(at) = alien {
+        let why = "not configured on this cluster";
+        causes.push(Path::new("spec.ipFamilies").index(at).invalid(families[at], why));
+    }
     if tree::text(service, "spec.ipFamilyPolicy") == "RequireDualStack" && !headless {
         let why = "this cluster is not configured for dual-stack services";
-        return vec![cause("spec.ipFamilyPolicy", "\"RequireDualStack\"", why)];
+        causes.push(cause("spec.ipFamilyPolicy", "\"RequireDualStack\"", why));
+    }
+    if !causes.is_empty() {
+        return causes;
     }
     let listed = tree::texts(service, "spec.clusterIPs").first().copied().unwrap_or_default();
     let single = tree::text(service, "spec.clusterIP");
@@ -122,6 +183,10 @@ fn assign_ip(
         return Vec::new();
     }
     let held = old.map(ips_of).unwrap_or_default();
+    // An address that a service already has may not change, which validation says.
+    if !asked.is_empty() && !held.is_empty() {
+        return Vec::new();
+    }
     let ip = if asked.is_empty() {
         match state.ips.choose(rng) {
             Ok(ip) => ip,
@@ -129,10 +194,6 @@ fn assign_ip(
         }
     } else {
         let Ok(ip) = asked.parse::<Ipv4Addr>().map(u32::from) else { return Vec::new() };
-        if held.contains(&ip) {
-            tree::set(service, "spec.clusterIPs", json!([asked]));
-            return Vec::new();
-        }
         match state.ips.take(ip) {
             Ok(()) => ip,
             Err(refused) => return vec![refused_ip(&asked, refused)],

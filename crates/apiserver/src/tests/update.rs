@@ -67,7 +67,15 @@ async fn each_kind_of_patch_changes_the_object() {
     let node = patch(&kit, &format!("{PODS}/p"), MERGE, json!({ "spec": { "nodeName": "n" } })).await;
     expect![[r#"
         422 Pod "p" is invalid: spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)
-        + nodeName: "n"
+        @@ -140,7 +140,7 @@
+          "NodeSelector": null,
+          "ServiceAccountName": "default",
+          "AutomountServiceAccountToken": null,
+        - "NodeName": "",
+        + "NodeName": "n",
+          "SecurityContext": {
+           "HostNetwork": false,
+           "HostPID": false,
     "#]].assert_eq(&message(&node));
 }
 

@@ -78,6 +78,8 @@ fn refuse_revision(object: &Value) -> Result<(), Status> {
 }
 
 async fn finish(call: &mut Call, mut object: Value, options: &WriteOptions) -> Result<Bytes, CommitError> {
+    // Before validation, which looks at what is given; it is given back if anything refuses the object.
+    let reservation = call.engine.services().assign(&call.resource, &mut object, None).map_err(CommitError::Failed)?;
     validate::create(call, &object).map_err(CommitError::Failed)?;
     let key = meta::key_of(&object);
     let attributes = Attributes::new(call, &key.name, Operation::Create, options.dry_run, None);
@@ -86,7 +88,6 @@ async fn finish(call: &mut Call, mut object: Value, options: &WriteOptions) -> R
     if let Some(canonicalize) = call.resource.hooks.canonicalize {
         canonicalize(&mut object);
     }
-    let reservation = call.engine.services().assign(&call.resource, &mut object, None).map_err(CommitError::Failed)?;
     let bytes = commit::encode(call, &object);
     let json = if options.dry_run {
         let taken = commit::read(call, &key).await.map_err(CommitError::Failed)?.is_some();

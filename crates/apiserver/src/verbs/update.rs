@@ -160,6 +160,7 @@ async fn write(
     admission::mutate(&attributes, &mut new).map_err(failed)?;
     meta::dedup_owners(call, &mut new, true);
     prepare::prepare_update(call, &mut new, old, options.dry_run);
+    let reservation = call.engine.services().assign(&call.resource, &mut new, Some(old)).map_err(failed)?;
     validate::update(call, &new, old).map_err(failed)?;
     if let Some(canonicalize) = call.resource.hooks.canonicalize {
         canonicalize(&mut new);
@@ -167,7 +168,6 @@ async fn write(
     let attributes = Attributes::new(call, &key.name, Operation::Update, options.dry_run, Some(old));
     admission::validate(&attributes, &new).map_err(failed)?;
     validate::grant(call, &new, Some(old)).map_err(failed)?;
-    let reservation = call.engine.services().assign(&call.resource, &mut new, Some(old)).map_err(failed)?;
     if deletes(call, &new, old) {
         let revision =
             if options.dry_run { existing.revision } else { commit::delete(call, key, existing.revision).await? };

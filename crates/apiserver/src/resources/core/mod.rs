@@ -23,6 +23,6 @@ pub mod resourcequota;
 mod resourcequota_rules;
 pub mod secret;
 pub mod service;
-pub(super) mod service_rules;
+pub(crate) mod service_rules;
 pub mod serviceaccount;
 mod volume_cells;

@@ -24,6 +24,7 @@ pub fn resource() -> Resource {
             prepare_update: Some(prepare_update),
             validate: Some(service_rules::validate),
             validate_update: Some(service_rules::validate_update),
+            validate_status: Some(service_rules::validate_status),
             ..Hooks::default()
         },
         ..Resource::new(gvr, "Service", "service", Scope::Namespaced, "io.k8s.api.core.v1.Service")
@@ -86,17 +87,84 @@ fn selector(service: &Value) -> String {
 
 fn prepare_create(service: &mut Value, _: &HookContext<'_>) {
     tree::set(service, "status", json!({ "loadBalancer": {} }));
-    keep_one_address(service);
-}
-
-fn prepare_update(new: &mut Value, _: &Value, _: &HookContext<'_>) {
-    keep_one_address(new);
-}
-
-/// clusterIP and clusterIPs say the same; whoever writes one means both.
-fn keep_one_address(service: &mut Value) {
     let single = tree::text(service, "spec.clusterIP").to_owned();
-    if !single.is_empty() && tree::list(service, "spec.clusterIPs").is_empty() {
+    let first = tree::texts(service, "spec.clusterIPs").first().copied().unwrap_or_default().to_owned();
+    if first.is_empty() && !single.is_empty() {
         tree::set(service, "spec.clusterIPs", json!([single]));
+    } else if single.is_empty() && !first.is_empty() {
+        tree::set(service, "spec.clusterIP", first);
+    }
+}
+
+fn prepare_update(new: &mut Value, old: &Value, context: &HookContext<'_>) {
+    if !context.subresource.is_empty() {
+        return;
+    }
+    keep_given(new, old);
+    one_address(new, old);
+    drop_left_over(new, old);
+}
+
+fn has_cluster_ip(service: &Value) -> bool {
+    tree::text(service, "spec.type") != "ExternalName"
+}
+
+/// What the server gave and the client does not name stays.
+fn keep_given(new: &mut Value, old: &Value) {
+    if !has_cluster_ip(new) || !has_cluster_ip(old) {
+        return;
+    }
+    if !tree::is_set(new, "spec.clusterIP") {
+        tree::copy(new, old, "spec.clusterIP");
+    }
+    let same = tree::text(new, "spec.clusterIP") == tree::text(old, "spec.clusterIP");
+    if same && !tree::is_set(new, "spec.clusterIPs") {
+        tree::copy(new, old, "spec.clusterIPs");
+    }
+}
+
+/// clusterIP and clusterIPs say the same; whoever changes one means both.
+fn one_address(new: &mut Value, old: &Value) {
+    let single = tree::text(new, "spec.clusterIP").to_owned();
+    let is_same_list = tree::at(new, "spec.clusterIPs") == tree::at(old, "spec.clusterIPs");
+    let was = tree::text(old, "spec.clusterIP");
+    if single.is_empty() && !was.is_empty() && is_same_list {
+        tree::remove(new, "spec.clusterIPs");
+    } else if !single.is_empty() && single != was && is_same_list {
+        tree::set(new, "spec.clusterIPs", json!([single]));
+    }
+}
+
+/// What the old type had and the new one has no use for goes, unless the client changed it, which validation refuses.
+fn drop_left_over(new: &mut Value, old: &Value) {
+    let kind = |service: &Value| tree::text(service, "spec.type").to_owned();
+    let (is, was) = (kind(new), kind(old));
+    let mut drop_same = |fields: &[&str]| {
+        for field in fields {
+            let path = format!("spec.{field}");
+            if tree::at(new, &path) == tree::at(old, &path) {
+                tree::remove(new, &path);
+            }
+        }
+    };
+    if is == "ExternalName" && was != "ExternalName" {
+        drop_same(&["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"]);
+    }
+    if is != "LoadBalancer" && was == "LoadBalancer" {
+        drop_same(&["loadBalancerClass", "allocateLoadBalancerNodePorts"]);
+    }
+    if !service_rules::needs_health_check(new) && service_rules::needs_health_check(old) {
+        let path = "spec.healthCheckNodePort";
+        if tree::at(new, path) == tree::at(old, path) {
+            tree::remove(new, path);
+        }
+    }
+    let is_reachable = |service: &Value| {
+        matches!(tree::text(service, "spec.type"), "LoadBalancer" | "NodePort")
+            || !tree::list(service, "spec.externalIPs").is_empty() && has_cluster_ip(service)
+    };
+    let path = "spec.externalTrafficPolicy";
+    if !is_reachable(new) && is_reachable(old) && tree::at(new, path) == tree::at(old, path) {
+        tree::remove(new, path);
     }
 }

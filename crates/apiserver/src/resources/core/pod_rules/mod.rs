@@ -30,6 +30,7 @@ use serde_json::Value;
 
 pub use affinity::node_selector;
 pub use placement::{taint_effect, tolerations};
+pub use probes::port as port_or_name;
 pub use resize::{keep_resizable, part};
 pub use status::validate as validate_status;
 pub use update::validate as validate_update;
@@ -164,7 +165,7 @@ fn classes(spec: &Value, path: &Path, out: &mut Vec<Cause>) {
 }
 
 /// One of `supported`: required when empty, and refused when it is anything else.
-pub(super) fn choice(value: &str, supported: &[&str], path: &Path, out: &mut Vec<Cause>) {
+pub(crate) fn choice(value: &str, supported: &[&str], path: &Path, out: &mut Vec<Cause>) {
     if value.is_empty() {
         out.push(path.required(""));
     } else if !supported.contains(&value) {
