@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub mod cron;
+pub mod custom;
 pub mod field;
 #[cfg(test)]
 mod laws;

@@ -65,7 +65,7 @@ pub async fn standing(engine: &Arc<Engine>) -> Result<(), Status> {
         "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": { "name": "kubernetes" },
         "spec": { "cidrs": [format!("{first}/{length}")] },
     });
-    let served = discovery::group_versions(engine.registry());
+    let served = discovery::group_versions(&engine.registry());
     let services = served.iter().filter_map(|(group, version)| local::of(group, version));
     let all = classes.chain([range]).chain(defaults::all()).chain(services);
     stream::iter(all.map(|object| ensure(engine, vec![object]))).buffer_unordered(WRITES_MAX).try_collect().await
@@ -75,7 +75,8 @@ pub async fn standing(engine: &Arc<Engine>) -> Result<(), Status> {
 async fn write(engine: &Arc<Engine>, verb: Verb, object: &Value) -> Result<Option<Status>, Status> {
     let (group, version) = api::name::split_api_version(tree::text(object, "apiVersion"));
     let kind = tree::text(object, "kind");
-    let resource = engine.registry().all().find(|resource| {
+    let registry = engine.registry();
+    let resource = registry.all().find(|resource| {
         resource.kind.kind == kind && resource.kind.group == group && resource.kind.version == version
     });
     let gvr: Gvr = resource.ok_or_else(|| Status::internal(format!("no resource of kind {kind}")))?.gvr.clone();

@@ -12,6 +12,7 @@ use crate::bootstrap;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::seams::Seams;
+use crate::served::Served;
 use crate::services::Services;
 use crate::upkeep;
 use crate::verbs::{self, Answer, RequestContext};
@@ -41,7 +42,7 @@ impl Default for EngineConfig {
 
 /// Everything behind the filters. Shared as `Arc<Engine>`.
 pub struct Engine {
-    registry: Registry,
+    served: Arc<Served>,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     rng: Rng,
@@ -61,20 +62,25 @@ impl Engine {
         rng: Rng,
         config: EngineConfig,
     ) -> Result<Arc<Self>, Status> {
-        let registry = Registry::builtin();
-        let caches = Arc::new(Caches::new(&registry));
+        let served = Arc::new(Served::new(Registry::builtin()));
+        let caches = served.caches().clone();
         let revision = feed::fill(&*store, &caches).await.map_err(Status::internal)?;
+        served.follow_all(&*store).await.map_err(Status::internal)?;
         let services = Services::new(&config, rng.clone());
         if let Some(cache) = caches.get(&Gvr::new("", "v1", "services")) {
             services.restore(cache.table().iter());
         }
         let mut tasks = JoinSet::new();
-        tasks.spawn(feed::follow(store.clone(), caches.clone(), revision));
+        tasks.spawn(feed::follow(store.clone(), served.clone(), revision));
         let tasks = Mutex::new(tasks);
         let (seams, metrics) = (OnceLock::new(), Arc::default());
-        let engine = Arc::new(Self { registry, store, clock, rng, config, caches, services, metrics, seams, tasks });
+        let engine = Arc::new(Self { served, store, clock, rng, config, caches, services, metrics, seams, tasks });
         let weak = Arc::downgrade(&engine);
-        engine.tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(upkeep::run(weak));
+        {
+            let mut tasks = engine.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            tasks.spawn(upkeep::run(weak.clone()));
+            tasks.spawn(crate::custom::controller::run(weak));
+        }
         bootstrap::run(&engine).await?;
         Ok(engine)
     }
@@ -89,8 +95,9 @@ impl Engine {
         bootstrap::ensure(self, objects).await
     }
 
-    pub fn registry(&self) -> &Registry {
-        &self.registry
+    /// What is served at this moment; later ones may know more or fewer custom resources.
+    pub fn registry(&self) -> Arc<Registry> {
+        self.served.registry()
     }
 
     pub fn config(&self) -> &EngineConfig {

@@ -1,18 +1,58 @@
-//! All resources that are served, found by group, version and plural.
+//! All resources that are served, found by group, version and plural: an immutable snapshot.
+//!
+//! Built-in ones never change. Custom ones come and go with their definitions; a registry with one more or less shares
+//! everything else with the one before ([`crate::served`] swaps them).
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::Gvr;
+use api::name::Str;
+use rpds::RedBlackTreeMapSync;
 
 use crate::resource::Resource;
 use crate::resources;
 
-/// The served resources. Order of [`Registry::all`] is the order of discovery: as listed in `resources/mod.rs`.
+/// The served resources. Order of [`Registry::all`] is the order of discovery: as listed in `resources/mod.rs`, then custom
+/// ones by group, the most stable and newest version first.
 #[derive(Clone, Default)]
 pub struct Registry {
+    builtin: Arc<Builtin>,
+    custom: RedBlackTreeMapSync<Place, Arc<Resource>>,
+}
+
+#[derive(Clone, Default)]
+struct Builtin {
     resources: Vec<Arc<Resource>>,
     by_gvr: BTreeMap<Gvr, usize>,
+}
+
+/// Group, rank of the version, version, plural.
+type Place = (Str, Rank, Str, Str);
+
+/// Upstream's order of versions: stable before beta before alpha, newer first; then all others by name.
+type Rank = (u8, Reverse<u64>, Reverse<u64>);
+
+fn rank(version: &str) -> Rank {
+    let read = || -> Option<Rank> {
+        let rest = version.strip_prefix('v')?;
+        let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let major = rest[..end].parse().ok()?;
+        let (class, minor) = match &rest[end..] {
+            "" => (0, 0),
+            text => match (text.strip_prefix("beta"), text.strip_prefix("alpha")) {
+                (Some(minor), _) => (1, minor.parse().ok()?),
+                (_, minor) => (2, minor?.parse().ok()?),
+            },
+        };
+        Some((class, Reverse(major), Reverse(minor)))
+    };
+    read().unwrap_or((3, Reverse(0), Reverse(0)))
+}
+
+fn place(gvr: &Gvr) -> Place {
+    (gvr.group.clone(), rank(&gvr.version), gvr.version.clone(), gvr.resource.clone())
 }
 
 impl Registry {
@@ -26,12 +66,25 @@ impl Registry {
     }
 
     pub fn insert(&mut self, resource: Resource) {
-        self.by_gvr.insert(resource.gvr.clone(), self.resources.len());
-        self.resources.push(Arc::new(resource));
+        let builtin = Arc::make_mut(&mut self.builtin);
+        builtin.by_gvr.insert(resource.gvr.clone(), builtin.resources.len());
+        builtin.resources.push(Arc::new(resource));
+    }
+
+    /// Adds a custom resource, or puts it in the place of its former self.
+    pub fn insert_custom(&mut self, resource: Arc<Resource>) {
+        self.custom.insert_mut(place(&resource.gvr), resource);
+    }
+
+    pub fn remove_custom(&mut self, gvr: &Gvr) {
+        self.custom.remove_mut(&place(gvr));
     }
 
     pub fn get(&self, gvr: &Gvr) -> Option<&Arc<Resource>> {
-        self.by_gvr.get(gvr).map(|position| &self.resources[*position])
+        match self.builtin.by_gvr.get(gvr) {
+            Some(position) => Some(&self.builtin.resources[*position]),
+            None => self.custom.get(&place(gvr)),
+        }
     }
 
     pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Resource>> {
@@ -43,11 +96,23 @@ impl Registry {
     }
 
     pub fn all(&self) -> impl Iterator<Item = &Arc<Resource>> {
-        self.resources.iter()
+        self.builtin.resources.iter().chain(self.custom.values())
     }
 
     /// The resource whose storage `resource` uses: itself, or the one that it is stored as.
     pub fn stored<'a>(&'a self, resource: &'a Arc<Resource>) -> &'a Arc<Resource> {
         resource.stored_as.as_ref().and_then(|gvr| self.get(gvr)).unwrap_or(resource)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_stable_and_newest_version_comes_first() {
+        let mut versions = ["v1alpha1", "foo", "v2", "v1beta2", "v10", "v1", "v1beta10", "bar", "v11alpha2"];
+        versions.sort_by_key(|version| (rank(version), *version));
+        assert_eq!(versions, ["v10", "v2", "v1", "v1beta10", "v1beta2", "v11alpha2", "v1alpha1", "bar", "foo"]);
     }
 }

@@ -4,11 +4,14 @@
 //! `resources/mod.rs`; a custom resource makes its descriptor at run time. Structure (fields, types, list kinds, merge
 //! keys, defaults) comes from the schema tables of `api` by [`Resource::schema`]; hooks say only what a schema cannot.
 
+use std::sync::Arc;
+
 use api::name::Str;
 use api::status::{Cause, Status};
 use api::{Gvk, Gvr};
 use serde_json::Value;
 
+use crate::custom::Custom;
 use crate::user::User;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +61,8 @@ pub struct Resource {
     pub name_rule: NameRule,
     /// Told to everybody who uses it.
     pub deprecated: Option<&'static str>,
+    /// What the definition of a custom resource says, which no constant can hold.
+    pub custom: Option<Arc<Custom>>,
     pub hooks: Hooks,
 }
 
@@ -76,6 +81,8 @@ pub enum Review {
 
 /// Verbs of a stored resource, in discovery's order.
 const STORED_VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+/// The same, in the order in which upstream lists them for custom resources.
+const CUSTOM_VERBS: &[&str] = &["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
 
 impl Resource {
     /// A resource with nothing special about it. Its schema is named like `io.k8s.api.core.v1.Pod`.
@@ -105,6 +112,7 @@ impl Resource {
             allocates: false,
             name_rule: api::validation::name::dns1123_subdomain,
             deprecated: None,
+            custom: None,
             hooks: Hooks::default(),
         }
     }
@@ -117,7 +125,27 @@ impl Resource {
 
     /// The verbs that discovery shows.
     pub fn verbs(&self) -> &'static [&'static str] {
-        if self.review.is_some() { &["create"] } else { STORED_VERBS }
+        match (&self.custom, self.review) {
+            (Some(_), _) => CUSTOM_VERBS,
+            (None, Some(_)) => &["create"],
+            (None, None) => STORED_VERBS,
+        }
+    }
+
+    /// The kind of its lists.
+    pub fn list_kind(&self) -> String {
+        match &self.custom {
+            Some(custom) => custom.list_kind.clone(),
+            None => format!("{}List", self.kind.kind),
+        }
+    }
+
+    /// The place of a field selector's field among those that are indexed.
+    pub fn field_position(&self, name: &str) -> Option<usize> {
+        match &self.custom {
+            Some(custom) => custom.selects(name),
+            None => self.selectable_fields.iter().position(|field| field_name(field) == name),
+        }
     }
 
     /// Where the values of the selectable fields are.
@@ -174,6 +202,10 @@ impl Column {
         Self { kind: "boolean", ..Self::text(name, description, cell) }
     }
 
+    pub const fn of_kind(self, kind: &'static str) -> Self {
+        Self { kind, ..self }
+    }
+
     /// Its cells are names of objects.
     pub const fn name(self) -> Self {
         Self { format: "name", ..self }
@@ -200,7 +232,7 @@ impl Subresource {
     pub fn path(&self) -> &'static str {
         match self {
             Self::Status => "status",
-            Self::Scale { .. } => "scale",
+            Self::Scale { .. } | Self::CustomScale => "scale",
             Self::Binding => "binding",
             Self::Eviction => "eviction",
             Self::Token => "token",
@@ -220,6 +252,8 @@ pub enum Subresource {
     Status,
     /// The paths of replicas, status replicas and the selector, for autoscaling/v1 Scale.
     Scale { spec_replicas: &'static str, status_replicas: &'static str, selector: &'static str },
+    /// The same with the paths of a custom resource's definition.
+    CustomScale,
     /// pods/binding.
     Binding,
     /// pods/eviction.
@@ -271,6 +305,8 @@ pub struct Hooks {
     pub validate_part: Option<fn(&str, &Value, &Value) -> Vec<Cause>>,
     /// The seconds of grace for the object, given those that the request asks for. Without the hook there is no grace.
     pub graceful_deletion: Option<fn(&Value, Option<i64>) -> i64>,
+    /// For kinds that a controller empties first ([`Resource::finalized_by_spec`]): what the first deletion writes.
+    pub begin_deletion: Option<fn(&mut Value, jiff::Timestamp)>,
     /// From the stored form, where [`Resource::stored_as`] is another version.
     pub from_stored: Option<fn(&mut Value)>,
     /// To the stored form.

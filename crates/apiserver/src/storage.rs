@@ -132,6 +132,17 @@ pub fn with_revision(stored: &Bytes, revision: Revision) -> Bytes {
     out.into()
 }
 
+/// The same object of another version of its group. Bytes that are of that version already are not copied.
+pub fn with_api_version(json: Bytes, api_version: &str) -> Bytes {
+    const OPEN: &[u8] = b"{\"apiVersion\":\"";
+    let Some(rest) = json.strip_prefix(OPEN) else { return json };
+    let Some(end) = rest.iter().position(|byte| *byte == b'"') else { return json };
+    if &rest[..end] == api_version.as_bytes() {
+        return json;
+    }
+    [OPEN, api_version.as_bytes(), &rest[end..]].concat().into()
+}
+
 /// The object as an item of a list: upstream leaves apiVersion and kind to the list.
 pub fn list_item(json: &Bytes) -> Option<Bytes> {
     metadata_at(json).map(|at| json.slice(at - METADATA.len()..))

@@ -383,6 +383,7 @@ pub fn check(value: &Value, place: Place<'_>, at: &str, found: &mut Vec<String>)
                 check(item, place.item(), &path, found);
             }
         }
+        (Some(Type::Struct(of)), _) if of.any => {}
         (Some(ty), value) if !scalar_fits(ty, value) => found.push(scalar_fault(at, ty, value)),
         (
             Some(Type::Struct(_) | Type::Map(_)),

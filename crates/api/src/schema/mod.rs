@@ -69,6 +69,10 @@ pub struct Struct {
     pub atomic: bool,
     /// Unknown fields are kept (`x-kubernetes-preserve-unknown-fields`).
     pub preserve_unknown: bool,
+    /// A whole object inside another (`x-kubernetes-embedded-resource`), or a custom resource itself.
+    pub embedded: bool,
+    /// A value of any type may stand here; the fields are for when it is an object.
+    pub any: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -81,6 +85,8 @@ pub struct Field {
     pub patch: Patch,
     /// The default of a custom resource's schema; built-ins have theirs in [`defaults`].
     pub default: Option<Box<Value>>,
+    /// A custom resource's field that may be null.
+    pub nullable: bool,
 }
 
 /// What is written for a field that is absent, null or zero.

@@ -94,7 +94,15 @@ fn field(line: &'static str, package: &str, types: &Types) -> Field {
     let (strategies, key) = strategy.split_once('=').map_or((strategy, None), |(s, key)| (s, Some(key.into())));
     let has = |wanted| strategies.split(',').any(|one| one == wanted);
     let patch = Patch { merge: has("merge"), retain_keys: has("retainKeys"), key };
-    Field { name: name.into(), ty: type_of(code, package, types), presence, atomic, patch, default: None }
+    Field {
+        name: name.into(),
+        ty: type_of(code, package, types),
+        presence,
+        atomic,
+        patch,
+        default: None,
+        nullable: false,
+    }
 }
 
 fn type_of(code: &'static str, package: &str, types: &Types) -> Type {

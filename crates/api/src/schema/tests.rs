@@ -152,6 +152,7 @@ fn a_custom_type_is_made_at_run_time_and_keeps_what_it_is_given() {
         atomic: false,
         patch: Patch::default(),
         default,
+        nullable: false,
     };
     let spec = Struct {
         fields: vec![field("n", Type::Int64, Some(Box::new(json!(3)))), field("s", Type::String, None)],

@@ -178,7 +178,8 @@ impl Metrics {
 }
 
 fn write_objects(page: &mut Page, caches: &Caches) {
-    let counts: Vec<_> = caches.all().map(|cache| (&cache.resource.gvr, cache.table().len())).collect();
+    let counts: Vec<_> =
+        caches.all().into_iter().map(|cache| (cache.resource.gvr.clone(), cache.table().len())).collect();
     page.head("apiserver_resource_objects", "gauge", "Stored objects by resource.");
     for (Gvr { group, resource, .. }, count) in &counts {
         page.sample("apiserver_resource_objects", &format!("group=\"{group}\",resource=\"{resource}\""), count);

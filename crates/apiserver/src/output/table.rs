@@ -5,6 +5,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Include, partial_tree};
+use std::sync::Arc;
+
+use crate::custom::Custom;
 use crate::resource::Column;
 use crate::tree;
 use crate::verbs::Call;
@@ -15,6 +18,7 @@ const CREATED_DESCRIPTION: &str = "The server's time when this object was create
 /// Makes the rows of one answer.
 pub(crate) struct Rows {
     columns: &'static [Column],
+    custom: Option<Arc<Custom>>,
     name: Option<fn(&Value) -> String>,
     include: Include,
     meta_version: &'static str,
@@ -27,6 +31,7 @@ impl Rows {
     pub fn new(call: &Call, include: Include) -> Self {
         Self {
             columns: call.resource.columns,
+            custom: call.resource.custom.clone(),
             name: call.resource.name_cell,
             include,
             meta_version: call.form.meta_version,
@@ -73,7 +78,9 @@ impl Rows {
     fn row_tree(&self, tree: &Value) -> Value {
         let name = self.name.map_or_else(|| tree::text(tree, "metadata.name").to_owned(), |name| name(tree));
         let mut cells = vec![Value::from(name)];
-        if self.columns.is_empty() {
+        if let Some(custom) = &self.custom {
+            cells.extend(custom.columns.iter().map(|column| column.cell(tree, self.now)));
+        } else if self.columns.is_empty() {
             cells.push(tree::text(tree, "metadata.creationTimestamp").into());
         }
         cells.extend(self.columns.iter().map(|column| (column.cell)(tree, self.now)));
@@ -86,15 +93,19 @@ impl Rows {
 
     fn definitions(&self) -> Value {
         let mut all = vec![definition("Name", "string", "name", NAME_DESCRIPTION, 0)];
-        if self.columns.is_empty() {
+        if let Some(custom) = &self.custom {
+            let own =
+                custom.columns.iter().map(|c| definition(&c.name, &c.kind, &c.format, &c.description, c.priority));
+            all.extend(own);
+        } else if self.columns.is_empty() {
             all.push(definition("Created At", "date", "", CREATED_DESCRIPTION, 0));
         }
-        let own = self.columns.iter().map(|c| definition(c.name, c.kind, c.format, c.description, c.priority));
+        let own = self.columns.iter().map(|c| definition(c.name, c.kind, c.format, c.description, c.priority.into()));
         all.extend(own);
         all.into()
     }
 }
 
-fn definition(name: &str, kind: &str, format: &str, description: &str, priority: i32) -> Value {
+fn definition(name: &str, kind: &str, format: &str, description: &str, priority: i64) -> Value {
     json!({ "name": name, "type": kind, "format": format, "description": description, "priority": priority })
 }

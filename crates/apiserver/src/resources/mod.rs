@@ -1,6 +1,7 @@
 //! The built-in resources: one small file each, and one line here. The order is that of discovery.
 
 pub mod admissionregistration;
+pub mod apiextensions;
 pub mod apiregistration;
 pub mod apps;
 pub mod authentication;
@@ -83,6 +84,7 @@ pub fn all() -> Vec<Resource> {
         admissionregistration::validatingadmissionpolicy::resource(),
         admissionregistration::validatingadmissionpolicybinding::resource(),
         admissionregistration::validatingwebhookconfiguration::resource(),
+        apiextensions::customresourcedefinition::resource(),
         scheduling::priorityclass::resource(),
         coordination::lease::resource(),
         node::runtimeclass::resource(),

@@ -3,13 +3,14 @@
 use api::Status;
 use api::apply::Writer;
 use api::apply::scale::{show_owners, take_owners};
+use api::name::Str;
 use api::schema::Validation;
 use api::selector::LabelSelector;
 use api::status::About;
 use api::validation::Path;
 use serde_json::{Value, json};
 
-use crate::resource::Subresource;
+use crate::resource::{Resource, Subresource};
 use crate::tree;
 use crate::verbs::{self, Answer, Call, Existing, Patch, Tracking, WriteOptions};
 
@@ -17,25 +18,36 @@ const API_VERSION: &str = "autoscaling/v1";
 const SCHEMA: &str = "io.k8s.api.autoscaling.v1.Scale";
 
 struct Paths {
-    spec: &'static str,
-    status: &'static str,
-    selector: &'static str,
+    spec: Str,
+    status: Str,
+    selector: Str,
+    /// Without replicas there is nothing to scale: only a built-in kind has always some.
+    required: bool,
 }
 
-fn paths(subresource: Subresource) -> Result<Paths, Status> {
-    match subresource {
-        Subresource::Scale { spec_replicas: spec, status_replicas: status, selector } => {
-            Ok(Paths { spec, status, selector })
+fn paths(resource: &Resource, subresource: Subresource) -> Result<Paths, Status> {
+    match (subresource, resource.custom.as_ref().and_then(|custom| custom.scale.as_ref())) {
+        (Subresource::Scale { spec_replicas: spec, status_replicas: status, selector }, _) => {
+            Ok(Paths { spec: spec.into(), status: status.into(), selector: selector.into(), required: false })
         }
+        (Subresource::CustomScale, Some(scale)) => Ok(Paths {
+            spec: scale.spec.clone().into(),
+            status: scale.status.clone().into(),
+            selector: scale.selector.clone().into(),
+            required: true,
+        }),
         _ => Err(Status::internal("not a scale subresource")),
     }
 }
 
 pub(crate) async fn get(call: Call, subresource: Subresource) -> Result<Answer, Status> {
-    let paths = paths(subresource)?;
+    let paths = paths(&call.resource, subresource)?;
     let existing = Existing::read(&call, &call.key()).await?.ok_or_else(|| Status::not_found(call.about()))?;
+    if paths.required && tree::at(&existing.tree, &paths.spec).is_none() {
+        return Err(Status::internal(format!("the spec replicas field \".{}\" does not exist", paths.spec)));
+    }
     let scale = scale_of(&existing.tree, &paths);
-    call.answer(200, verbs::json_of(&scale))
+    call.answer(200, scale.to_string().into())
 }
 
 pub(crate) async fn update(mut call: Call, subresource: Subresource) -> Result<Answer, Status> {
@@ -47,7 +59,8 @@ pub(crate) async fn update(mut call: Call, subresource: Subresource) -> Result<A
         track(call, present, &mut new, &options)?;
         Ok(new)
     };
-    write(call, paths(subresource)?, &options, make).await
+    let paths = paths(&call.resource, subresource)?;
+    write(call, paths, &options, make).await
 }
 
 pub(crate) async fn patch(call: Call, subresource: Subresource) -> Result<Answer, Status> {
@@ -75,7 +88,8 @@ pub(crate) async fn patch(call: Call, subresource: Subresource) -> Result<Answer
         }
         api::apply::apply(Some(present), configuration, options.force, schema, writer(call, &options))
     };
-    write(call, paths(subresource)?, &options, make).await
+    let paths = paths(&call.resource, subresource)?;
+    write(call, paths, &options, make).await
 }
 
 fn writer<'a>(call: &'a Call, options: &'a WriteOptions) -> Writer<'a> {
@@ -99,14 +113,14 @@ async fn write(
     let version = call.resource.kind.api_version();
     let change = |call: &mut Call, object: &Value| {
         let mut present = scale_of(object, &paths);
-        show_owners(object, &mut present, paths.spec);
+        show_owners(object, &mut present, &paths.spec);
         let wanted = make(call, &present)?;
         let replicas = tree::int(&wanted, "spec.replicas").unwrap_or_default();
         check(call, replicas)?;
         check_uid(call, &wanted, object)?;
         let mut object = object.clone();
-        tree::set(&mut object, paths.spec, replicas);
-        take_owners(&mut object, &wanted, paths.spec, &version);
+        tree::set(&mut object, &paths.spec, replicas);
+        take_owners(&mut object, &wanted, &paths.spec, &version);
         match tree::at(&wanted, "metadata.resourceVersion") {
             Some(revision) => tree::set(&mut object, "metadata.resourceVersion", revision.clone()),
             None => drop(tree::remove(&mut object, "metadata.resourceVersion")),
@@ -116,7 +130,7 @@ async fn write(
     let json = verbs::replace(&mut call, &key, options, Tracking::Done, change).await?;
     let object: Value = serde_json::from_slice(&json).map_err(Status::internal)?;
     let scale = scale_of(&object, &paths);
-    call.answer(200, verbs::json_of(&scale))
+    call.answer(200, scale.to_string().into())
 }
 
 fn check_uid(call: &Call, scale: &Value, object: &Value) -> Result<(), Status> {
@@ -144,13 +158,13 @@ fn scale_of(object: &Value, paths: &Paths) -> Value {
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         tree::copy(&mut meta, &tree::at(object, "metadata").cloned().unwrap_or_default(), field);
     }
-    let mut status = json!({ "replicas": tree::int(object, paths.status).unwrap_or_default() });
-    let selector = selector_text(tree::at(object, paths.selector));
+    let mut status = json!({ "replicas": tree::int(object, &paths.status).unwrap_or_default() });
+    let selector = selector_text(tree::at(object, &paths.selector));
     if !selector.is_empty() {
         tree::set(&mut status, "selector", selector);
     }
     let mut spec = json!({});
-    if let Some(replicas) = tree::int(object, paths.spec).filter(|replicas| *replicas != 0) {
+    if let Some(replicas) = tree::int(object, &paths.spec).filter(|replicas| *replicas != 0) {
         tree::set(&mut spec, "replicas", replicas);
     }
     json!({ "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": meta, "spec": spec, "status": status })
@@ -158,6 +172,9 @@ fn scale_of(object: &Value, paths: &Paths) -> Value {
 
 /// A label selector, or plain labels, as one line.
 pub(crate) fn selector_text(selector: Option<&Value>) -> String {
+    if let Some(Value::String(text)) = selector {
+        return text.clone();
+    }
     let plain = |labels: &serde_json::Map<String, Value>| labels.values().all(Value::is_string);
     if let Some(labels) = selector.and_then(Value::as_object).filter(|labels| plain(labels)) {
         let pairs = labels.iter().map(|(key, value)| (key.as_str(), value.as_str().unwrap_or_default()));

@@ -72,6 +72,12 @@ pub(crate) async fn read(call: &Call, key: &Key) -> Result<Option<Entry>, Status
 
 /// The bytes to store for an object in the resource's own version.
 pub(crate) fn encode(call: &Call, object: &Value) -> Bytes {
+    if let Some(custom) = &call.resource.custom
+        && custom.storage_version != call.resource.gvr.version
+    {
+        let version = format!("{}/{}", call.resource.gvr.group, custom.storage_version);
+        return storage::with_api_version(storage::encode(object), &version);
+    }
     match call.resource.hooks.to_stored {
         Some(convert) => {
             let mut object = object.clone();
@@ -84,6 +90,9 @@ pub(crate) fn encode(call: &Call, object: &Value) -> Bytes {
 
 /// JSON in the stored version to JSON in the resource's own.
 pub(crate) fn outward(call: &Call, json: Bytes) -> Result<Bytes, Status> {
+    if call.resource.custom.is_some() {
+        return Ok(storage::with_api_version(json, &call.resource.kind.api_version()));
+    }
     let Some(convert) = call.resource.hooks.from_stored else { return Ok(json) };
     let mut tree: Value = serde_json::from_slice(&json).map_err(Status::internal)?;
     let revision = crate::tree::text(&tree, "metadata.resourceVersion").parse().unwrap_or_default();

@@ -15,9 +15,18 @@ use crate::tree;
 
 /// The body as the object that the resource holds, with defaults.
 pub(crate) fn body(call: &mut Call, options: &WriteOptions) -> Result<Value, Status> {
-    let kind = call.resource.kind.clone();
-    let schema = schema_of(&call.resource)?;
-    let mut object = typed_body(call, schema, &kind.api_version(), &kind.kind, options.validation)?;
+    let resource = call.resource.clone();
+    let kind = &resource.kind;
+    let mut object = match &resource.custom {
+        Some(custom) => {
+            let read = |json: &[u8]| {
+                let decoded = custom.decode(&resource, json, options.validation)?;
+                Ok((decoded.value, decoded.warnings))
+            };
+            read_body(call, &kind.api_version(), &kind.kind, options.validation, read)?
+        }
+        None => typed_body(call, schema_of(&resource)?, &kind.api_version(), &kind.kind, options.validation)?,
+    };
     super::prepare::apply_defaults(&call.resource, &mut object);
     Ok(object)
 }
@@ -29,12 +38,23 @@ fn typed_body(
     kind: &str,
     validation: Validation,
 ) -> Result<Value, Status> {
+    let read = |json: &[u8]| typed(json, schema, api_version, kind, validation);
+    read_body(call, api_version, kind, validation, read)
+}
+
+fn read_body(
+    call: &mut Call,
+    api_version: &str,
+    kind: &str,
+    validation: Validation,
+    read: impl FnOnce(&[u8]) -> Result<(Value, Vec<String>), Status>,
+) -> Result<Value, Status> {
     let json = json_body(call).map_err(|why| match why.code {
         400 => unrecognized(&call.context.body, kind, &why.message),
         _ => why,
     })?;
     let doubled = if json == call.context.body { Vec::new() } else { doubled_in_yaml(call, validation) };
-    let decoded = typed(&json, schema, api_version, kind, validation);
+    let decoded = read(&json);
     if validation == Validation::Strict && !doubled.is_empty() {
         // What strict reading of YAML says comes before what strict decoding says.
         let unmarshal = format!("yaml: unmarshal errors:\n  {}", doubled.join("\n  "));
@@ -59,8 +79,11 @@ pub(crate) fn doubled_in_yaml(call: &Call, validation: Validation) -> Vec<String
 }
 
 /// The schema of the resource's objects.
-pub(crate) fn schema_of(resource: &Resource) -> Result<Schema<'static>, Status> {
-    named_schema(&resource.schema)
+pub(crate) fn schema_of(resource: &Resource) -> Result<Schema<'_>, Status> {
+    match &resource.custom {
+        Some(custom) => Ok(custom.schema().schema()),
+        None => named_schema(&resource.schema),
+    }
 }
 
 pub(crate) fn named_schema(name: &str) -> Result<Schema<'static>, Status> {
@@ -131,6 +154,18 @@ pub(crate) fn patched(
     let mut object = decoded.value;
     super::prepare::apply_defaults(&call.resource, &mut object);
     Ok(object)
+}
+
+/// A tree that a patch made, by the resource's schema. The error is the bare reason.
+pub(crate) fn patched_tree(
+    resource: &Resource,
+    tree: &Value,
+    validation: Validation,
+) -> Result<schema::Decoded, String> {
+    match &resource.custom {
+        Some(custom) => api::custom::decode::decode_tree(tree, custom.schema(), validation),
+        None => schema::decode_tree(tree, schema_of(resource).map_err(|status| status.message)?, validation),
+    }
 }
 
 /// Why a tree that a patch made is of no kind that can be taken; a kind's other versions can.

@@ -230,7 +230,10 @@ fn mark_deleting(call: &Call, object: &mut Value) {
 fn plan_namespace(call: &Call, mut object: Value) -> Step {
     if deletion_time(&object).is_none() {
         tree::set(&mut object, "metadata.deletionTimestamp", meta::timestamp(call.now()));
-        tree::set(&mut object, "status.phase", "Terminating");
+        match call.resource.hooks.begin_deletion {
+            Some(begin) => begin(&mut object, call.now()),
+            None => tree::set(&mut object, "status.phase", "Terminating"),
+        }
         return Step::Mark(object);
     }
     let held = ["spec.finalizers", "metadata.finalizers"].iter().any(|path| !tree::list(&object, path).is_empty());

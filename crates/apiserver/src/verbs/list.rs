@@ -203,13 +203,13 @@ fn base64_fault(text: &str, error: &base64::DecodeError) -> String {
 fn head(call: &Call, revision: Revision, token: Option<&str>, remaining: Option<u64>) -> Vec<u8> {
     let kind = &call.resource.kind;
     let mut head = format!(
-        r#"{{"kind":"{}List","apiVersion":"{}","metadata":{},"items":["#,
-        kind.kind,
+        r#"{{"kind":"{}","apiVersion":"{}","metadata":{},"items":["#,
+        call.resource.list_kind(),
         kind.api_version(),
         list_meta(revision, token, remaining)
     );
     if matches!(call.form.view, View::Partial { .. }) {
-        head = head.replacen(&format!("{}List", kind.kind), "PartialObjectMetadataList", 1);
+        head = head.replacen(&call.resource.list_kind(), "PartialObjectMetadataList", 1);
         head = head.replacen(&format!("\"{}\"", kind.api_version()), &format!("\"{}\"", call.form.meta_version), 1);
     }
     head.into_bytes()

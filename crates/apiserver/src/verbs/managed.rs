@@ -47,7 +47,10 @@ pub(crate) fn applied(
     }
     let mut new = apply::apply(live, configuration, options.force, schema, writer(call, options, &version))?;
     // The merged object is decoded as any other: what no field can hold is found here at the latest.
-    let decoded = schema::convert_tree(&new, schema, Validation::Ignore);
+    let decoded = match &call.resource.custom {
+        Some(_) => decode::patched_tree(&call.resource, &new, Validation::Ignore),
+        None => schema::convert_tree(&new, schema, Validation::Ignore),
+    };
     new = decoded.map_err(|why| unconvertible(configuration, &why))?.value;
     super::prepare::apply_defaults(&call.resource, &mut new);
     Ok(new)

@@ -142,7 +142,12 @@ pub(crate) async fn dispatch(engine: &Arc<Engine>, context: RequestContext) -> R
     }
     let form = form_of(&context, &resource)?.with_include(context.params.get("includeObject"))?;
     let subresource = find_subresource(&resource, &info.subresource)?;
-    let deprecated = resource.deprecated;
+    if info.verb == Verb::Create && resource.custom.as_ref().is_some_and(|custom| custom.terminating) {
+        let message = "create not allowed while custom resource definition is terminating";
+        return Err(Status::failure(405, "MethodNotAllowed", message));
+    }
+    let custom = resource.custom.clone();
+    let deprecated = custom.as_ref().map_or(resource.deprecated, |custom| custom.warning.as_deref());
     let call = Call { engine: engine.clone(), resource, stored, cache, context, form, warnings: Vec::new() };
     let answer = match subresource {
         Some(subresource) => dispatch_subresource(call, subresource).await,
@@ -199,9 +204,15 @@ async fn dispatch_subresource(call: Call, subresource: Subresource) -> Result<An
         (Subresource::Finalize, Verb::Update) => update::update(call).await,
         (subresource, Verb::Update) if subresource.is_part() => update::update(call).await,
         (subresource, Verb::Patch) if subresource.is_part() => patch::patch(call).await,
-        (Subresource::Scale { .. }, Verb::Get) => subresources::scale::get(call, subresource).await,
-        (Subresource::Scale { .. }, Verb::Update) => subresources::scale::update(call, subresource).await,
-        (Subresource::Scale { .. }, Verb::Patch) => subresources::scale::patch(call, subresource).await,
+        (Subresource::Scale { .. } | Subresource::CustomScale, Verb::Get) => {
+            subresources::scale::get(call, subresource).await
+        }
+        (Subresource::Scale { .. } | Subresource::CustomScale, Verb::Update) => {
+            subresources::scale::update(call, subresource).await
+        }
+        (Subresource::Scale { .. } | Subresource::CustomScale, Verb::Patch) => {
+            subresources::scale::patch(call, subresource).await
+        }
         (Subresource::Binding, Verb::Create) => subresources::binding::create(call).await,
         (Subresource::Eviction, Verb::Create) => subresources::eviction::create(call).await,
         (Subresource::Token, Verb::Create) => subresources::token::create(call).await,

@@ -42,6 +42,13 @@ impl Patch {
         match content_type {
             "application/json-patch+json" => Ok(Self::Json(body)),
             "application/merge-patch+json" => Ok(Self::Merge(body)),
+            // There are no merge keys for what is made at run time.
+            "application/strategic-merge-patch+json" if call.resource.custom.is_some() => {
+                Err(decode::unsupported_media_type(
+                    "the body of the request was in an unknown format - accepted media types include: \
+                     application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
+                ))
+            }
             "application/strategic-merge-patch+json" => Ok(Self::Strategic(body)),
             "application/apply-patch+yaml" => Ok(Self::Apply(body)),
             _ => Err(decode::unsupported_media_type(
@@ -53,7 +60,8 @@ impl Patch {
     }
 
     fn patched(&self, call: &mut Call, old: &Value, validation: Validation) -> Result<Value, Status> {
-        let schema = decode::schema_of(&call.resource)?;
+        let resource = call.resource.clone();
+        let schema = decode::schema_of(&resource)?;
         let Patched { mut value, findings } = self.apply_to(old, schema)?;
         // Findings of the object are collected here; whether they refuse it is decided below.
         let collect = if validation == Validation::Ignore { Validation::Ignore } else { Validation::Warn };
@@ -68,7 +76,7 @@ impl Patch {
             }
             Self::Json(_) | Self::Merge(_) | Self::Apply(_) => {
                 let decoded =
-                    decode::check_type(call, &value).and_then(|()| schema::decode_tree(&value, schema, collect));
+                    decode::check_type(call, &value).and_then(|()| decode::patched_tree(&resource, &value, collect));
                 tree::copy(&mut value, old, "apiVersion");
                 tree::copy(&mut value, old, "kind");
                 (decoded, value.to_string())

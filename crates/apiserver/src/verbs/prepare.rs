@@ -10,6 +10,9 @@ use crate::tree;
 
 /// Stage 2: brings a decoded object into its stored form and sets the defaults of its type, then those of its hook.
 pub(crate) fn apply_defaults(resource: &Resource, object: &mut Value) {
+    if let Some(custom) = &resource.custom {
+        return custom.apply_defaults(object);
+    }
     let Some(schema) = schema::builtin().lookup(&resource.schema) else { return };
     schema::normalize(object, schema);
     schema::apply_defaults(object, schema);
@@ -33,6 +36,14 @@ pub(crate) fn confine_new(call: &Call, object: &mut Value) {
 pub(crate) fn confine(call: &Call, new: &mut Value, old: &Value) {
     match call.subresource() {
         "" if call.resource.has(&Subresource::Status) => tree::copy(new, old, "status"),
+        "status" if call.resource.custom.is_some() => {
+            // Not even metadata may be changed with a custom resource's status.
+            let written = new.clone();
+            *new = old.clone();
+            ["status", "metadata.managedFields", "metadata.resourceVersion"]
+                .iter()
+                .for_each(|path| tree::copy(new, &written, path));
+        }
         "status" => {
             let names: Vec<String> = fields_besides_status(new).chain(fields_besides_status(old)).collect();
             names.iter().for_each(|name| tree::copy(new, old, name));

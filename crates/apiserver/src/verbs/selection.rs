@@ -130,15 +130,14 @@ fn find_field(call: &Call, name: &str) -> Option<Field> {
         "metadata.namespace" => Some(Field::Namespace),
         _ => {
             // The stored resource's fields are those that are indexed; another version may name them otherwise.
-            let position =
-                call.resource.selectable_fields.iter().position(|field| crate::resource::field_name(field) == name)?;
+            let position = call.resource.field_position(name)?;
             Some(Field::At(position))
         }
     }
 }
 
 fn unknown_field(call: &Call, name: &str) -> Status {
-    Status::bad_request(if call.resource.selectable_fields.is_empty() {
+    Status::bad_request(if call.resource.selectable_fields.is_empty() && call.resource.custom.is_none() {
         format!("{name:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
     } else {
         format!("field label not supported: {name}")

@@ -28,6 +28,9 @@ impl Existing {
     pub async fn read(call: &Call, key: &Key) -> Result<Option<Self>, Status> {
         let Some(entry) = commit::read(call, key).await? else { return Ok(None) };
         let mut tree: Value = serde_json::from_slice(&entry.value).map_err(Status::internal)?;
+        if let Some(custom) = &call.resource.custom {
+            custom.restore(&call.resource, &mut tree);
+        }
         if let Some(convert) = call.resource.hooks.from_stored {
             convert(&mut tree);
         }

@@ -1,11 +1,12 @@
 //! Stage 5, validate: every reason why an object is refused, in one answer.
 
 use api::Status;
+use api::status::Cause;
 use api::validation::meta::{self, NameRule};
 use serde_json::Value;
 
 use super::Call;
-use crate::resource::invalid;
+use crate::resource::{Resource, invalid};
 use crate::tree;
 
 const RBAC: &str = "rbac.authorization.k8s.io";
@@ -13,6 +14,7 @@ const RBAC: &str = "rbac.authorization.k8s.io";
 pub(crate) fn create(call: &mut Call, object: &Value) -> Result<(), Status> {
     let resource = call.resource.clone();
     let mut causes = meta::object_meta(object, resource.is_namespaced(), resource.name_rule);
+    causes.extend(custom(&resource, object, None, ""));
     causes.extend(resource.hooks.validate.map(|validate| validate(object)).unwrap_or_default());
     causes.extend(resource.hooks.validate_create.map(|validate| validate(object)).unwrap_or_default());
     invalid(&resource.kind, tree::text(object, "metadata.name"), causes)?;
@@ -33,10 +35,14 @@ pub(crate) fn update(call: &mut Call, new: &Value, old: &Value) -> Result<(), St
     match call.subresource() {
         "" => {
             causes.extend(meta::object_meta(new, namespaced, resource.name_rule));
+            causes.extend(custom(&resource, new, Some(old), ""));
             causes.extend(hooks.validate.map(|validate| validate(new)).unwrap_or_default());
             causes.extend(hooks.validate_update.map(|validate| validate(new, old)).unwrap_or_default());
         }
-        "status" => causes.extend(hooks.validate_status.map(|validate| validate(new, old)).unwrap_or_default()),
+        "status" => {
+            causes.extend(custom(&resource, new, Some(old), "status"));
+            causes.extend(hooks.validate_status.map(|validate| validate(new, old)).unwrap_or_default());
+        }
         part => causes.extend(hooks.validate_part.map(|validate| validate(part, new, old)).unwrap_or_default()),
     }
     invalid(&resource.kind, tree::text(new, "metadata.name"), causes)?;
@@ -44,6 +50,10 @@ pub(crate) fn update(call: &mut Call, new: &Value, old: &Value) -> Result<(), St
         warn(call, new, Some(old));
     }
     Ok(())
+}
+
+fn custom(resource: &Resource, new: &Value, old: Option<&Value>, subresource: &str) -> Vec<Cause> {
+    resource.custom.as_ref().map(|custom| custom.validate(new, old, subresource)).unwrap_or_default()
 }
 
 /// Warnings once each: a write may be tried again.

@@ -51,7 +51,9 @@ pub(super) async fn watch(call: Call) -> Result<Answer, Status> {
     let deadline = now + Duration::from_secs(timeout);
     let mut frames = Frames {
         delivered: call.engine.metrics().watch(&call.resource.gvr),
-        plain: call.form.view == View::Object && call.resource.hooks.from_stored.is_none(),
+        plain: call.form.view == View::Object
+            && call.resource.hooks.from_stored.is_none()
+            && call.resource.custom.as_ref().is_none_or(|custom| custom.single),
         protobuf,
         call,
         rows,
@@ -209,6 +211,8 @@ impl Frames {
             match self.place.as_ref().map(Registration::look) {
                 Some(Look::Events(events)) => self.events = events.into(),
                 Some(Look::Nothing) => return false,
+                // Its resource is no longer served as it was: the client looks anew.
+                Some(Look::Closed) => self.ended = true,
                 Some(Look::Gone) | None => self.end_expired("The resourceVersion for the provided watch is too old."),
             }
         }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::{Gvr, Key, Revision, Status};
+use arc_swap::ArcSwap;
+use rpds::HashTrieMapSync;
 use stdx::Signal;
 use store::{Store, StoreEvent};
 
@@ -18,6 +20,8 @@ const WAIT_MAX: Duration = Duration::from_secs(3);
 pub struct Caches {
     by_gvr: BTreeMap<Gvr, Arc<WatchCache>>,
     by_prefix: HashMap<Vec<u8>, Arc<WatchCache>>,
+    /// Those of custom resources, by prefix; one for all versions.
+    custom: ArcSwap<HashTrieMapSync<Vec<u8>, Arc<WatchCache>>>,
     progress: Signal<Revision>,
 }
 
@@ -29,21 +33,38 @@ impl Caches {
         Self {
             by_prefix: caches.iter().map(|cache| (storage::prefix(&cache.resource.gvr), cache.clone())).collect(),
             by_gvr: caches.into_iter().map(|cache| (cache.resource.gvr.clone(), cache)).collect(),
+            custom: ArcSwap::default(),
             progress: Signal::new(Revision::ZERO),
         }
     }
 
-    pub fn get(&self, resource: &Gvr) -> Option<&Arc<WatchCache>> {
-        self.by_gvr.get(resource)
+    pub fn get(&self, resource: &Gvr) -> Option<Arc<WatchCache>> {
+        let built_in = self.by_gvr.get(resource).cloned();
+        built_in.or_else(|| self.custom.load().get(&storage::prefix(resource)).cloned())
     }
 
-    pub fn all(&self) -> impl Iterator<Item = &Arc<WatchCache>> {
-        self.by_gvr.values()
+    /// Begins to feed the cache of a custom resource. It stands in the place of any former one, whose watchers end.
+    pub(crate) fn insert_custom(&self, cache: Arc<WatchCache>) {
+        let prefix = storage::prefix(&cache.resource.gvr);
+        let before = self.custom.rcu(|caches| caches.insert(prefix.clone(), cache.clone()));
+        before.get(&prefix).into_iter().for_each(|former| former.close());
     }
 
-    pub(super) fn route<'a>(&self, key: &'a [u8]) -> Option<(&Arc<WatchCache>, Key)> {
+    /// Ends the cache of a custom resource, and its watchers.
+    pub(crate) fn remove_custom(&self, resource: &Gvr) {
+        let prefix = storage::prefix(resource);
+        let before = self.custom.rcu(|caches| caches.remove(&prefix));
+        before.get(&prefix).into_iter().for_each(|former| former.close());
+    }
+
+    pub fn all(&self) -> Vec<Arc<WatchCache>> {
+        self.by_gvr.values().chain(self.custom.load().values()).cloned().collect()
+    }
+
+    pub(super) fn route<'a>(&self, key: &'a [u8]) -> Option<(Arc<WatchCache>, Key)> {
         let (prefix, key): (&'a [u8], Key) = storage::split_key(key)?;
-        Some((self.by_prefix.get(prefix)?, key))
+        let built_in = self.by_prefix.get(prefix).cloned();
+        Some((built_in.or_else(|| self.custom.load().get(prefix).cloned())?, key))
     }
 
     pub(super) fn apply(&self, event: &StoreEvent) {

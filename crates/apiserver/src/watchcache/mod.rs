@@ -55,6 +55,8 @@ struct State {
     snapshots: VecDeque<Table>,
     watchers: BTreeMap<u64, Watcher>,
     next_watcher: u64,
+    /// Its resource is gone or served otherwise; nothing more will come.
+    closed: bool,
 }
 
 struct Watcher {
@@ -70,6 +72,8 @@ pub enum Look {
     Nothing,
     /// It lagged too far behind: the window no longer reaches back to where it stands.
     Gone,
+    /// The resource is no longer served as it was.
+    Closed,
 }
 
 impl WatchCache {
@@ -84,6 +88,7 @@ impl WatchCache {
             snapshots: VecDeque::new(),
             watchers: BTreeMap::new(),
             next_watcher: 0,
+            closed: false,
         };
         Self { fields: resource.field_paths(), resource, state: Mutex::new(state) }
     }
@@ -100,9 +105,23 @@ impl WatchCache {
     /// Decodes an object as it lies in the store.
     pub fn decode(&self, stored: &Bytes, revision: Revision) -> Option<Object> {
         let json = storage::with_revision(stored, revision);
-        Object::decode(json, &self.fields)
+        let decoded = match self.resource.custom.as_ref().filter(|custom| !custom.selectable.is_empty()) {
+            Some(custom) => Object::decode(json, &custom.indexed_fields()),
+            None => Object::decode(json, &self.fields),
+        };
+        decoded
             .inspect_err(|error| tracing::error!(resource = %self.resource.gvr, %error, "cannot read a stored object"))
             .ok()
+    }
+
+    /// The same for an object that may have been written under another schema than the present one of a custom resource.
+    pub fn restore(&self, stored: &Bytes, revision: Revision) -> Option<Object> {
+        let Some(custom) = &self.resource.custom else { return self.decode(stored, revision) };
+        let mut tree = serde_json::from_slice(stored)
+            .inspect_err(|error| tracing::error!(resource = %self.resource.gvr, %error, "cannot read a stored object"))
+            .ok()?;
+        custom.restore(&self.resource, &mut tree);
+        self.decode(&storage::encode(&tree), revision)
     }
 
     /// Starts over with all objects as they are at `revision`. Watchers that stand elsewhere find themselves gone.
@@ -126,6 +145,10 @@ impl WatchCache {
     /// Takes in one change of the store. `object` is `None` for a deletion.
     pub fn apply(&self, key: &Key, object: Option<Object>, revision: Revision) {
         let mut state = self.state();
+        if revision <= state.complete_after {
+            // It was filled from a newer state of the store.
+            return;
+        }
         let change = match object {
             Some(object) => Some(state.table.put(object)),
             None => state.table.remove(key, revision),
@@ -133,6 +156,13 @@ impl WatchCache {
         if let Some(Change { before, after, .. }) = change {
             state.push(Event::new(revision, before, after));
         }
+    }
+
+    /// Ends all watchers; what they have not seen yet they see first.
+    pub fn close(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        state.watchers.values().for_each(|watcher| watcher.wake.notify_one());
     }
 
     /// Nothing (more) happened to this resource up to `revision`.
@@ -201,7 +231,11 @@ impl WatchCache {
         let Some(skip) = watcher.cursor.checked_sub(state.first) else { return Look::Gone };
         watcher.cursor = end;
         let events: Vec<_> = state.window.iter().skip(usize::try_from(skip).unwrap_or(usize::MAX)).cloned().collect();
-        if events.is_empty() { Look::Nothing } else { Look::Events(events) }
+        match (events.is_empty(), state.closed) {
+            (false, _) => Look::Events(events),
+            (true, true) => Look::Closed,
+            (true, false) => Look::Nothing,
+        }
     }
 }
 

@@ -95,7 +95,10 @@ pub fn resources(registry: &Registry, group: &str, version: &str) -> Result<Valu
     if list.is_empty() {
         return Err(no_such_resource());
     }
-    list.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
+    // Upstream lists what a definition made as it comes: the resource, status, scale.
+    if !registry.all().any(|found| found.custom.is_some() && found.gvr.group == group && found.gvr.version == version) {
+        list.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
+    }
     let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
     let mut tree = json!({"kind": "APIResourceList", "groupVersion": group_version, "resources": list});
     if !group.is_empty() {
@@ -125,15 +128,19 @@ fn entry(resource: &Resource) -> Value {
 }
 
 /// Kinds that upstream still stores in an older version than it serves.
-const STORED_IN: &[(&str, &str)] =
-    &[("MutatingAdmissionPolicy", "v1beta1"), ("MutatingAdmissionPolicyBinding", "v1beta1")];
+const STORED_IN: &[(&str, &str)] = &[
+    ("CustomResourceDefinition", "v1beta1"),
+    ("MutatingAdmissionPolicy", "v1beta1"),
+    ("MutatingAdmissionPolicyBinding", "v1beta1"),
+];
 
 /// Changes when the stored form does; clients compare it only.
 fn storage_version_hash(resource: &Resource) -> String {
     let Gvk { group, version, kind } = &resource.kind;
     let (group, version) = resource.stored_as.as_ref().map_or((group, version), |gvr| (&gvr.group, &gvr.version));
     let older = STORED_IN.iter().find(|(of, _)| **of == **kind).map(|(_, version)| *version);
-    let version = older.unwrap_or(version);
+    let own = resource.custom.as_ref().map(|custom| custom.storage_version.as_str());
+    let version = own.or(older).unwrap_or(version);
     let hash = digest(&SHA256, format!("{group}/{version}/{kind}").as_bytes());
     STANDARD.encode(&hash.as_ref()[..8])
 }
@@ -172,7 +179,7 @@ pub fn shape<'a>(resource: &'a Resource, subresource: &Subresource) -> Shape<'a>
             own(&["get", "patch", "update"])
         }
         Subresource::Finalize => own(&["update"]),
-        Subresource::Scale { .. } => {
+        Subresource::Scale { .. } | Subresource::CustomScale => {
             Shape { group: "autoscaling", version: "v1", kind: "Scale", verbs: &["get", "patch", "update"] }
         }
         Subresource::Binding => options("Binding", &["create"]),

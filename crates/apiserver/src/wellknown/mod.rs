@@ -42,7 +42,7 @@ pub async fn answer(server: Arc<Server>, parts: Parts, path: String, params: Par
         return Ok(health::answer(server, question).await);
     }
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
-    let registry = server.engine.registry();
+    let registry = &*server.engine.registry();
     let known = &server.wellknown;
     let negotiated = |value: &Value| negotiated(value, &parts, &params);
     let only_read = matches!(segments.as_slice(), ["version"] | ["api" | "apis", ..]);
@@ -117,7 +117,7 @@ fn go_arch() -> &'static str {
 
 fn paths(server: &Server) -> Value {
     let mut paths: Vec<String> = ["/.well-known/openid-configuration", "/api", "/apis"].map(str::to_owned).into();
-    for (group, version) in discovery::group_versions(server.engine.registry()) {
+    for (group, version) in discovery::group_versions(&server.engine.registry()) {
         if group.is_empty() {
             paths.push(format!("/api/{version}"));
         } else {

@@ -140,7 +140,7 @@ fn start_scheduler(tasks: &mut JoinSet<()>, server: &Arc<Server>, config: &NodeC
 /// All controllers share one cache, read as the controller manager; each writes as its own service account.
 fn start_controllers(tasks: &mut JoinSet<()>, server: &Arc<Server>, authority: &Authority, env: &Env) {
     let settings = controllers::Settings {
-        served: served(server.engine().registry()),
+        served: served(&server.engine().registry()),
         authority: authority.certificate_pem(),
         pod_range: node::POD_CIDR.to_owned(),
         since: env.clock.now(),
