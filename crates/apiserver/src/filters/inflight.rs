@@ -45,3 +45,26 @@ fn too_many() -> Status {
     let details = Details { retry_after_seconds: RETRY_AFTER_SECS, ..Details::default() };
     Status::failure(429, "TooManyRequests", message).with_details(details)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verbs::Params;
+    use http::Method;
+
+    #[test]
+    fn beyond_the_limit_only_administrators_and_probes_are_let_in() {
+        let metrics = Arc::<Metrics>::default();
+        let info = |method: Method, path| RequestInfo::parse(&method, path, &Params::default()).unwrap();
+        let create = info(Method::POST, "/api/v1/namespaces/n/pods");
+        let jane = User::component("jane", &[]);
+        let mut held: Vec<_> = (0..MUTATING_MAX).map(|_| enter(&metrics, &jane, &create).unwrap()).collect();
+        let refused = enter(&metrics, &jane, &create).err().unwrap();
+        assert_eq!((refused.code, refused.details.unwrap().retry_after_seconds), (429, 1));
+        assert!(enter(&metrics, &User::component("root", &["system:masters"]), &create).is_ok());
+        assert!(enter(&metrics, &jane, &info(Method::GET, "/readyz")).is_ok());
+        assert!(enter(&metrics, &jane, &info(Method::GET, "/api/v1/pods")).is_ok());
+        held.pop();
+        assert!(enter(&metrics, &jane, &create).is_ok());
+    }
+}
