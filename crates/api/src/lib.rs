@@ -7,6 +7,7 @@ pub mod apply;
 pub mod cron;
 pub mod custom;
 pub mod field;
+pub mod go;
 #[cfg(test)]
 mod laws;
 pub mod name;

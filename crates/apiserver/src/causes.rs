@@ -18,7 +18,7 @@ pub fn required(field: &str, why: &str) -> Cause {
 
 /// `supported` is the list as it is printed: quoted, sorted, with commas.
 pub fn unsupported(field: &str, value: &str, supported: &str) -> Cause {
-    let message = format!("Unsupported value: {value:?}: supported values: {supported}");
+    let message = format!("Unsupported value: {}: supported values: {supported}", api::go::quote(value));
     Cause { reason: "FieldValueNotSupported".to_owned(), message, field: field.to_owned() }
 }
 

@@ -34,6 +34,10 @@ pub struct Resource {
     /// Field selectors that it takes besides metadata.name and metadata.namespace; each is indexed in the watch cache.
     /// One that is not called as its path is `name=path`.
     pub selectable_fields: &'static [&'static str],
+    /// How a selector by any other field is refused; `{}` stands for the field. Only kinds with words of their own.
+    pub field_refusal: Option<&'static str>,
+    /// What of the object, besides its spec, a write to its status leaves as it is and does not own.
+    pub status_keeps: &'static [&'static str],
     pub columns: &'static [Column],
     /// What the column of names shows, where that is more than the name.
     pub name_cell: Option<fn(&Value) -> String>,
@@ -97,6 +101,8 @@ impl Resource {
             scope,
             schema: schema.into(),
             selectable_fields: &[],
+            field_refusal: None,
+            status_keeps: &[],
             columns: &[],
             name_cell: None,
             subresources: &[],

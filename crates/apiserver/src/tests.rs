@@ -3,6 +3,8 @@
 mod create;
 mod delete;
 mod kit;
+mod options;
+mod patch;
 mod subresource;
 mod update;
 mod watch;

@@ -55,6 +55,8 @@ pub struct Writer<'a> {
     pub now: Timestamp,
     /// Dotted paths (`status`) that this endpoint does not write: they get no manager here.
     pub reset: &'a [&'a str],
+    /// More of them.
+    pub also: &'a [&'a str],
 }
 
 impl Writer<'_> {
@@ -116,7 +118,7 @@ pub fn track_update(old: Option<&Value>, new: &mut Value, schema: Schema<'_>, wr
 
 /// Moves changed fields to the writer; says whether it took any.
 fn record(entries: &mut Vec<Entry>, old: &Value, new: &Value, place: Place<'_>, writer: Writer<'_>) -> bool {
-    let compared = compare(old, new, place, writer.reset);
+    let compared = compare(old, new, place, writer);
     let mut changed = compared.added;
     changed.union(&compared.modified);
     for entry in entries.iter_mut() {
@@ -221,8 +223,8 @@ fn apply_once(
         // The name in the configuration holds metadata in place, so it is taken off the set only after this.
         new = prune(&new, &entries, &mine, last, place);
     }
-    mine.set = managed_part(mine.set, writer.reset);
-    let compared = compare(&bare, &new, place, writer.reset);
+    mine.set = managed_part(mine.set, writer);
+    let compared = compare(&bare, &new, place, writer);
     let mut changed = compared.added;
     changed.union(&compared.modified);
     let conflicts: Vec<Conflict> = entries
@@ -262,18 +264,18 @@ fn prune(merged: &Value, others: &[Entry], mine: &Entry, last: &Entry, place: Pl
     typed::remove(merged, &gone, place).unwrap_or_else(|| json!({}))
 }
 
-fn compare(old: &Value, new: &Value, place: Place<'_>, reset: &[&str]) -> Comparison {
+fn compare(old: &Value, new: &Value, place: Place<'_>, writer: Writer<'_>) -> Comparison {
     let mut compared = typed::compare(old, new, place);
     for set in compared.each() {
-        *set = managed_part(std::mem::take(set), reset);
+        *set = managed_part(std::mem::take(set), writer);
     }
     compared
 }
 
 /// The part of a set that has managers.
-fn managed_part(mut set: Set, reset: &[&str]) -> Set {
+fn managed_part(mut set: Set, writer: Writer<'_>) -> Set {
     UNMANAGED.iter().for_each(|path| set.disown(path));
-    reset.iter().for_each(|path| set.remove_field(path));
+    writer.reset.iter().chain(writer.also).for_each(|path| set.remove_field(path));
     set
 }
 

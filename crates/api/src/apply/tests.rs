@@ -12,7 +12,7 @@ fn schema(kind: &str) -> Schema<'static> {
 }
 
 fn writer(manager: &'static str) -> Writer<'static> {
-    Writer { manager, api_version: "v1", subresource: "", now: Timestamp::UNIX_EPOCH, reset: &["status"] }
+    Writer { manager, api_version: "v1", subresource: "", now: Timestamp::UNIX_EPOCH, reset: &["status"], also: &[] }
 }
 
 /// The managers of an object, one a line.

@@ -423,7 +423,7 @@ fn scalar_fault(at: &str, ty: &Type, value: &Value) -> String {
         Type::Int32 | Type::Int64 | Type::Double => format!("{at}: expected numeric (int or float), got {of}"),
         Type::Bool => format!("{at}: expected boolean, got &value.valueUnstructured{{Value:{value}}}"),
         Type::Quantity | Type::IntOrString => {
-            format!("{at}: expected any scalar, got &{{{}}}", crate::patch::go_text(value))
+            format!("{at}: expected any scalar, got &{{{}}}", crate::go::value(value))
         }
         _ => format!("{at}: expected string, got &value.valueUnstructured{{Value:{value}}}"),
     }

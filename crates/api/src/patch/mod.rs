@@ -167,22 +167,6 @@ fn decoding(why: &str) -> Status {
     Status::bad_request(format!("error decoding patch: {why}"))
 }
 
-/// A tree as Go prints it: `map[a:1 b:[x y]]`.
-pub fn go_text(value: &Value) -> String {
-    match value {
-        Value::Null => "<nil>".to_owned(),
-        Value::Bool(flag) => flag.to_string(),
-        Value::Number(number) => number.to_string(),
-        Value::String(text) => text.clone(),
-        Value::Array(items) => format!("[{}]", items.iter().map(go_text).collect::<Vec<_>>().join(" ")),
-        Value::Object(entries) => {
-            let entries: Vec<String> =
-                entries.iter().map(|(name, value)| format!("{name}:{}", go_text(value))).collect();
-            format!("map[{}]", entries.join(" "))
-        }
-    }
-}
-
 /// What upstream says of a JSON patch that does not apply: a test that fails, a path that is not there.
 fn rejected() -> Status {
     Status::failure(422, "Invalid", "the server rejected our request due to an error in our request")

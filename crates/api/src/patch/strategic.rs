@@ -7,7 +7,7 @@
 
 use serde_json::{Map as Json, Value};
 
-use super::go_text;
+use crate::go;
 use crate::schema::{Field, Schema};
 
 const DIRECTIVE: &str = "$patch";
@@ -124,8 +124,8 @@ fn set_element_order(original: &mut Fields, patch: &mut Fields, schema: Option<S
 const RETAIN_KEYS_FORMAT: Refusal = Refusal::Format("invalid patch format of retainKeys");
 
 fn unknown_directive(item: &Value) -> Refusal {
-    let directive = item.get(DIRECTIVE).map(go_text).unwrap_or_default();
-    Refusal::Failed(format!("unknown patch type: {directive} in map: {}", go_text(item)))
+    let directive = item.get(DIRECTIVE).map(go::value).unwrap_or_default();
+    Refusal::Failed(format!("unknown patch type: {directive} in map: {}", go::value(item)))
 }
 
 fn list_or_refuse(value: Value) -> Result<Vec<Value>, Refusal> {
@@ -158,7 +158,7 @@ fn check_order(changes: &[Value], order: &[Value], key: Option<&str>) -> Result<
     if order.is_empty() || left.peek().is_none() {
         return Ok(());
     }
-    let shown = |items: &[Value]| go_text(&Value::Array(items.to_vec()));
+    let shown = |items: &[Value]| go::value(&Value::Array(items.to_vec()));
     let (changes, order) = (shown(changes), shown(order));
     let why = format!("The order in patch list:\n{changes}\n doesn't match $setElementOrder list:\n{order}\n");
     Err(Refusal::Failed(why))
@@ -194,7 +194,7 @@ fn merge_list(
     let mut present = Vec::new();
     for change in new {
         let Some(value) = change.get(key).cloned() else {
-            let why = format!("map: {} does not contain declared merge key: {key}", go_text(&change));
+            let why = format!("map: {} does not contain declared merge key: {key}", go::value(&change));
             return Err(Refusal::Failed(why));
         };
         let at = merged.iter().position(|item| item.get(key) == Some(&value));

@@ -116,7 +116,7 @@ fn with_why(what: &str, why: &str) -> String {
 
 fn shown(value: &Value) -> String {
     match value {
-        Value::String(text) => format!("{text:?}"),
+        Value::String(text) => crate::go::quote(text),
         other => other.to_string(),
     }
 }

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::Status;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderMap;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use ring::digest::{SHA256, digest};
 
 use crate::seams::Tokens;
@@ -16,6 +18,9 @@ pub const ANONYMOUS: &str = "system:anonymous";
 pub const AUTHENTICATED: &str = "system:authenticated";
 pub const UNAUTHENTICATED: &str = "system:unauthenticated";
 pub const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
+
+/// What a protocol of a WebSocket begins with that is a token.
+pub const WEBSOCKET_TOKEN: &str = "base64url.bearer.authorization.k8s.io.";
 
 /// Tells users by what they show.
 pub struct Authenticator {
@@ -59,9 +64,19 @@ impl Authenticator {
 
 /// The token of a request. Another scheme of authorization counts as none.
 pub fn bearer(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let Some(value) = headers.get(AUTHORIZATION) else { return websocket_token(headers) };
+    let value = value.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty()).map(str::to_owned)
+}
+
+/// A browser shows its token as one of the protocols of a WebSocket, beside one that it means.
+fn websocket_token(headers: &HeaderMap) -> Option<String> {
+    let values = headers.get_all(SEC_WEBSOCKET_PROTOCOL).into_iter().filter_map(|value| value.to_str().ok());
+    let protocols: Vec<&str> = values.flat_map(|value| value.split(',')).map(str::trim).collect();
+    let token = protocols.iter().find_map(|one| one.strip_prefix(WEBSOCKET_TOKEN)).filter(|_| protocols.len() > 1)?;
+    let bytes = URL_SAFE_NO_PAD.decode(token.trim_end_matches('=')).ok()?;
+    String::from_utf8(bytes).ok().filter(|token| !token.is_empty())
 }
 
 fn anonymous() -> User {

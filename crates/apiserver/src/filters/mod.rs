@@ -20,7 +20,7 @@ use http::{HeaderMap, HeaderName, Response};
 
 use crate::connect;
 use crate::http::body::{Body, Payload};
-use crate::http::{Server, gzip, respond};
+use crate::http::{Server, gzip, respond, websocket};
 use crate::metrics::{self, Labels};
 use crate::request::{RequestInfo, ResourceRequest, Verb};
 use crate::resource::{Resource, Subresource};
@@ -83,6 +83,23 @@ async fn pass(
     labels: Arc<OnceLock<Labels>>,
 ) -> Result<Response<Body>, Status> {
     let Incoming { parts, payload, credentials } = incoming;
+    let mut payload = Some(payload);
+    let answered = route(server, parts, credentials, &mut payload, labels).await;
+    if let Some(unread) = payload {
+        // What stays unread would cost the client its connection.
+        unread.discard().await;
+    }
+    answered
+}
+
+/// Takes the payload only for who reads it.
+async fn route(
+    server: Arc<Server>,
+    parts: Parts,
+    credentials: Credentials,
+    payload: &mut Option<Payload>,
+    labels: Arc<OnceLock<Labels>>,
+) -> Result<Response<Body>, Status> {
     let params = Params::parse(parts.uri.query().unwrap_or_default());
     let info = RequestInfo::parse(&parts.method, parts.uri.path(), &params);
     let info = info.ok_or_else(|| Status::method_not_allowed(About { group: "", resource: "", name: "" }))?;
@@ -114,6 +131,7 @@ async fn pass(
         }
         (RequestInfo::Resource(_), None) => Ok(respond::page_not_found()),
         (RequestInfo::Resource(info), Some(_)) => {
+            let payload = payload.take().unwrap_or(Payload::Whole(Bytes::new()));
             let request = Authorized { parts, payload, params, info, user };
             if connects { connect::answer(server, request).await } else { resource(server, request, labels).await }
         }
@@ -148,6 +166,7 @@ async fn resource(server: Arc<Server>, request: Authorized, labels: &Labels) -> 
     let is_watch = request.info.verb == Verb::Watch;
     let compress = !is_watch && gzip::accepted(&request.parts.headers);
     let timeout = timeout::of(&request.params, is_watch)?;
+    let socket = (is_watch && websocket::is_asked_for(&request.parts.headers)).then(|| request.parts.clone());
     let timely = tokio::time::timeout(timeout, dispatch(&server, request)).await;
     let mut answer = timely.map_err(|_| timed_out())??;
     if is_watch && let AnswerBody::Stream(stream) = answer.body {
@@ -155,6 +174,9 @@ async fn resource(server: Arc<Server>, request: Authorized, labels: &Labels) -> 
         answer.body = AnswerBody::Stream(Box::pin(stream.inspect(move |_| {
             let _until_the_stream_ends = &running;
         })));
+    }
+    if let Some(parts) = socket {
+        return Ok(websocket::answer(parts, answer, server.stopping.clone()));
     }
     Ok(respond::answer(answer, compress, &server.stopping).await)
 }

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use api::Status;
 use bytes::Bytes;
@@ -21,6 +22,10 @@ pub type Body = BoxBody<Bytes, BoxError>;
 
 /// Upstream's bound of a request's body.
 pub const BODY_LEN_MAX: usize = 3 << 20;
+
+/// What of a body is read only to throw it away; Go's bound.
+const DISCARDED_LEN_MAX: usize = 256 << 10;
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The body of a request.
 pub enum Payload {
@@ -43,6 +48,16 @@ impl Payload {
             Ok(collected) => Ok(collected.to_bytes()),
             Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
             Err(error) => Err(Status::bad_request(format!("cannot read the body of the request: {error}"))),
+        }
+    }
+
+    /// Reads what nobody will, as long as it is little and comes soon: a body that is left behind ends its connection.
+    pub async fn discard(self) {
+        let Self::Wire(wire) = self else { return };
+        let small = http_body::Body::size_hint(&wire).upper().is_none_or(|len| len <= DISCARDED_LEN_MAX as u64);
+        if small {
+            let read = Limited::new(wire, DISCARDED_LEN_MAX).collect();
+            tokio::time::timeout(DISCARD_TIMEOUT, read).await.ok();
         }
     }
 

@@ -10,6 +10,7 @@ mod connections;
 pub mod gzip;
 pub mod listen;
 pub mod respond;
+pub mod websocket;
 
 use std::sync::Arc;
 

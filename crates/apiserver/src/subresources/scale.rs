@@ -94,7 +94,7 @@ pub(crate) async fn patch(call: Call, subresource: Subresource) -> Result<Answer
 
 fn writer<'a>(call: &'a Call, options: &'a WriteOptions) -> Writer<'a> {
     let manager = &options.field_manager;
-    Writer { manager, api_version: API_VERSION, subresource: "scale", now: call.now(), reset: &["status"] }
+    Writer { manager, api_version: API_VERSION, subresource: "scale", now: call.now(), reset: &["status"], also: &[] }
 }
 
 /// Makes the replicas the writer's where they change.

@@ -98,6 +98,12 @@ impl Ask<'_> {
         self
     }
 
+    /// A body that is no JSON, or not quite.
+    pub fn text(mut self, body: &str) -> Self {
+        self.context.body = Bytes::copy_from_slice(body.as_bytes());
+        self
+    }
+
     pub fn user(mut self, name: &str, group: &str) -> Self {
         self.context.user = User::component(name, &[group]);
         self
@@ -115,14 +121,19 @@ impl Ask<'_> {
 
     /// The code and the whole body; a failure as its Status.
     pub async fn send(self) -> (u16, Value) {
+        let (code, body, _) = self.send_with_warnings().await;
+        (code, body)
+    }
+
+    pub async fn send_with_warnings(self) -> (u16, Value, Vec<String>) {
         match self.kit.engine.dispatch(self.context).await {
-            Err(status) => (status.code, serde_json::from_slice(&status.to_json()).unwrap()),
+            Err(status) => (status.code, serde_json::from_slice(&status.to_json()).unwrap(), Vec::new()),
             Ok(answer) => {
                 let bytes = match answer.body {
                     AnswerBody::Whole(bytes) => bytes.to_vec(),
                     AnswerBody::Stream(stream) => stream.collect::<Vec<_>>().await.concat(),
                 };
-                (answer.code, serde_json::from_slice(&bytes).unwrap())
+                (answer.code, serde_json::from_slice(&bytes).unwrap(), answer.warnings)
             }
         }
     }

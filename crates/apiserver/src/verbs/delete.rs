@@ -180,7 +180,7 @@ enum Grace {
 }
 
 fn grace(call: &Call, options: &DeleteOptions, object: &mut Value, period: fn(&Value, Option<i64>) -> i64) -> Grace {
-    let asked = options.grace_period_seconds;
+    let asked = options.grace_period_seconds.map(|secs| if secs < 0 { 1 } else { secs });
     if let Some(since) = deletion_time(object) {
         let present = tree::int(object, "metadata.deletionGracePeriodSeconds").unwrap_or_default();
         if present == 0 {

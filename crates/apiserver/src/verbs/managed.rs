@@ -94,12 +94,13 @@ pub(crate) fn ignore_times(new: &mut Value, old: &Value) {
 }
 
 fn writer<'a>(call: &'a Call, options: &'a WriteOptions, api_version: &'a str) -> Writer<'a> {
-    let reset: &[&str] = match call.subresource() {
-        "" if call.resource.has(&Subresource::Status) => &["status"],
-        "status" => &["spec"],
-        _ => &[],
+    let (reset, also): (&[&str], &[&str]) = match call.subresource() {
+        "" if call.resource.has(&Subresource::Status) => (&["status"], &[]),
+        "status" => (&["spec"], call.resource.status_keeps),
+        _ => (&[], &[]),
     };
-    Writer { manager: &options.field_manager, api_version, subresource: call.subresource(), now: call.now(), reset }
+    let (manager, subresource) = (&options.field_manager, call.subresource());
+    Writer { manager, api_version, subresource, now: call.now(), reset, also }
 }
 
 /// A review is answered with the owners of what it asks, as every created object.
@@ -112,7 +113,7 @@ pub(crate) fn track_review(
     let manager = apply::manager_name(context.params.get("fieldManager").unwrap_or_default(), &context.user_agent);
     let api_version = resource.kind.api_version();
     let now = engine.clock().now();
-    let writer = Writer { manager: &manager, api_version: &api_version, subresource: "", now, reset: &["status"] };
+    let writer = Writer { manager: &manager, api_version: &api_version, subresource: "", now, reset: &["status"], also: &[] };
     apply::track_update(None, review, decode::schema_of(resource)?, writer);
     Ok(())
 }

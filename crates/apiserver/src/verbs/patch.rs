@@ -72,7 +72,7 @@ impl Patch {
                 tree::copy(&mut value, old, "apiVersion");
                 tree::copy(&mut value, old, "kind");
                 let patch: Value = serde_json::from_slice(patch).unwrap_or_default();
-                (schema::convert_tree(&value, schema, collect), api::patch::go_text(&patch))
+                (schema::convert_tree(&value, schema, collect), api::go::value(&patch))
             }
             Self::Json(_) | Self::Merge(_) | Self::Apply(_) => {
                 let decoded =

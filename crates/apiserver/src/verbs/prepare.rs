@@ -47,7 +47,7 @@ pub(crate) fn confine(call: &Call, new: &mut Value, old: &Value) {
         "status" => {
             let names: Vec<String> = fields_besides_status(new).chain(fields_besides_status(old)).collect();
             names.iter().for_each(|name| tree::copy(new, old, name));
-            tree::copy(new, old, "metadata.ownerReferences");
+            call.resource.status_keeps.iter().for_each(|path| tree::copy(new, old, path));
         }
         "finalize" => {
             let finalizers = tree::at(new, "spec.finalizers").cloned();

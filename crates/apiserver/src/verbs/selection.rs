@@ -137,6 +137,9 @@ fn find_field(call: &Call, name: &str) -> Option<Field> {
 }
 
 fn unknown_field(call: &Call, name: &str) -> Status {
+    if let Some(refusal) = call.resource.field_refusal {
+        return Status::bad_request(refusal.replace("{}", name));
+    }
     Status::bad_request(if call.resource.selectable_fields.is_empty() && call.resource.custom.is_none() {
         format!("{name:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
     } else {

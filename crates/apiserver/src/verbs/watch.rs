@@ -246,9 +246,12 @@ impl Frames {
             return;
         }
         self.next_bookmark = bookmark_after(timer, self.deadline);
-        let revision = place.settled().max(self.seen);
-        let frame = self.bookmark(revision, false);
-        self.queue.push_back(frame);
+        let revision = place.settled();
+        // Who waits for a revision to come is told nothing older.
+        if revision >= self.seen {
+            let frame = self.bookmark(revision, false);
+            self.queue.push_back(frame);
+        }
     }
 
     fn object_frame(&mut self, seen: Seen, json: &Bytes) -> Bytes {
@@ -282,7 +285,7 @@ impl Frames {
         if let Ok(schema) = super::decode::schema_of(&self.call.resource) {
             api::schema::normalize(&mut object, schema);
         }
-        self.frame("BOOKMARK", &output::json_of(&object))
+        self.frame("BOOKMARK", object.to_string().as_bytes())
     }
 
     fn frame(&self, kind: &str, json: &[u8]) -> Bytes {

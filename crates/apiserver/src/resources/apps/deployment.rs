@@ -16,6 +16,7 @@ pub fn resource() -> Resource {
         short_names: vec!["deploy".into()],
         categories: vec!["all".into()],
         generation: true,
+        status_keeps: &["metadata.labels"],
         subresources: &[workload::SCALE, Subresource::Status],
         columns: const {
             &[

@@ -14,6 +14,7 @@ pub fn resource() -> Resource {
         categories: vec!["all".into()],
         generation: true,
         returns_deleted: true,
+        status_keeps: &["metadata.deletionTimestamp", "metadata.ownerReferences"],
         selectable_fields: &[
             "spec.nodeName",
             "spec.restartPolicy",
