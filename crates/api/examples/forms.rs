@@ -49,7 +49,14 @@ fn main() {
 }
 
 fn writer() -> apply::Writer<'static> {
-    apply::Writer { manager: "m", api_version: "v1", subresource: "", now: jiff::Timestamp::UNIX_EPOCH, reset: &[] }
+    apply::Writer {
+        manager: "m",
+        api_version: "v1",
+        subresource: "",
+        now: jiff::Timestamp::UNIX_EPOCH,
+        reset: &[],
+        also: &[],
+    }
 }
 
 /// A pod of about 5 KB, as one is after it has been scheduled and started.

@@ -22,7 +22,10 @@ pub fn quote(text: &str) -> String {
                 // Writing to a String cannot fail.
                 write!(out, "\\x{:02x}", u32::from(c)).ok();
             }
-            c if c.is_control() || (c.is_whitespace() && c != ' ') || matches!(c, '\u{200b}'..='\u{200f}' | '\u{feff}' | '\u{e000}'..='\u{f8ff}') => {
+            c if c.is_control()
+                || (c.is_whitespace() && c != ' ')
+                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{feff}' | '\u{e000}'..='\u{f8ff}') =>
+            {
                 write!(out, "\\u{:04x}", u32::from(c)).ok();
             }
             c => out.push(c),

@@ -12,7 +12,14 @@ fn pod() -> Schema<'static> {
 }
 
 fn writer(manager: &'static str) -> apply::Writer<'static> {
-    apply::Writer { manager, api_version: "v1", subresource: "", now: jiff::Timestamp::UNIX_EPOCH, reset: &["status"] }
+    apply::Writer {
+        manager,
+        api_version: "v1",
+        subresource: "",
+        now: jiff::Timestamp::UNIX_EPOCH,
+        reset: &["status"],
+        also: &[],
+    }
 }
 
 fn quantity() -> impl Strategy<Value = String> {

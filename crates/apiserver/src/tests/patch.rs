@@ -159,7 +159,8 @@ async fn an_object_that_goes_says_so_to_who_wants_its_name() {
     kit.create(CONFIG_MAPS, held.clone()).await;
     kit.ask(&format!("DELETE {CONFIG_MAPS}/c")).send().await;
     let (code, refused) = kit.ask(&format!("POST {CONFIG_MAPS}")).body(held).send().await;
-    expect![[r#"409 object is being deleted: configmaps "c" already exists"#]].assert_eq(&format!("{code} {}", refused["message"].as_str().unwrap()));
+    expect![[r#"409 object is being deleted: configmaps "c" already exists"#]]
+        .assert_eq(&format!("{code} {}", refused["message"].as_str().unwrap()));
 }
 
 #[tokio::test]
@@ -179,7 +180,11 @@ async fn configurations_that_do_not_fit_are_refused_in_upstreams_words() {
         ),
         (CONFIG_MAPS, "c?fieldManager=m", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: d}\n".to_owned()),
         (CONFIG_MAPS, "new?fieldManager=m", "apiVersion: v1\nkind: ConfigMap\n".to_owned()),
-        (CONFIG_MAPS, "new?fieldManager=m", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: new, uid: u}\n".to_owned()),
+        (
+            CONFIG_MAPS,
+            "new?fieldManager=m",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: new, uid: u}\n".to_owned(),
+        ),
         (
             CONFIG_MAPS,
             "new?fieldManager=m",
@@ -229,18 +234,14 @@ async fn configurations_that_do_not_fit_are_refused_in_upstreams_words() {
         400 invalid object type: /v1, Kind=Pod
         400 metadata.managedFields must be nil
         400 the name of the object (d) does not match the name on the URL (c)
-        400 the name of the object (n based on URL) was undeterminable: name must be provided
-        500 failed to create typed patch object (/; /v1, Kind=ConfigMap): .metadata.name: expected string, got &value.valueUnstructured{Value:false}
-        500 failed to create typed patch object (/; /v1, Kind=ConfigMap): errors:
+        400 the name of the object (new based on URL) was undeterminable: name must be provided
+        409 Operation cannot be fulfilled on configmaps "new": uid mismatch: the provided object specified uid u, and no existing object was found
+        500 failed to create typed patch object (/new; /v1, Kind=ConfigMap): errors:
           .bogus: field not declared in schema
-          .metadata.labels.a: expected string, got &value.valueUnstructured{Value:true}
-          .metadata.name: expected string, got &value.valueUnstructured{Value:false}
-        500 failed to create typed patch object (/; /v1, Kind=ConfigMap): errors:
-          .data.a: expected string, got &value.valueUnstructured{Value:true}
-          .metadata.name: expected string, got &value.valueUnstructured{Value:false}
-        500 failed to create typed patch object (/; /v1, Kind=ConfigMap): errors:
-          .data.a: expected string, got &value.valueUnstructured{Value:true}
-          .metadata.name: expected string, got &value.valueUnstructured{Value:false}
+          .metadata.labels.a: expected string, got &value.valueUnstructured{Value:5}
+        201  warned: line 6: key "a" already set in map
+        400 error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:
+          line 6: key "a" already set in map
         500 failed to create typed patch object (/d; apps/v1, Kind=Deployment): errors:
           .spec.paused: expected boolean, got &value.valueUnstructured{Value:1}
           .spec.replicas: expected numeric (int or float), got string
@@ -345,7 +346,8 @@ async fn managers_are_forgotten_when_asked_and_folded_when_there_are_many() {
         m9 Update v1 {"f:data":{"f:k9":{}}}
         m10 Update v1 {"f:data":{"f:k10":{}}}
         m11 Update v1 {"f:data":{"f:k11":{}}}
-    "#]].assert_eq(&owners(&many));
+    "#]]
+    .assert_eq(&owners(&many));
     let reset = json!({ "metadata": { "managedFields": [{}] } });
     let (_, none) = kit.ask(&format!("PATCH {path}")).content_type(MERGE).body(reset).send().await;
     assert_eq!(owners(&none), "");

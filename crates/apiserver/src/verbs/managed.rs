@@ -113,7 +113,8 @@ pub(crate) fn track_review(
     let manager = apply::manager_name(context.params.get("fieldManager").unwrap_or_default(), &context.user_agent);
     let api_version = resource.kind.api_version();
     let now = engine.clock().now();
-    let writer = Writer { manager: &manager, api_version: &api_version, subresource: "", now, reset: &["status"], also: &[] };
+    let writer =
+        Writer { manager: &manager, api_version: &api_version, subresource: "", now, reset: &["status"], also: &[] };
     apply::track_update(None, review, decode::schema_of(resource)?, writer);
     Ok(())
 }

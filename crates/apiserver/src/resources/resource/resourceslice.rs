@@ -12,6 +12,7 @@ pub fn resource() -> Resource {
         generation: true,
         returns_deleted: true,
         selectable_fields: &["spec.driver", "spec.nodeName"],
+        field_refusal: Some("field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: {}"),
         columns: const {
             &[
                 Column::text("Node", "The node that has the devices.", |o, _| tree::text(o, "spec.nodeName").into()),

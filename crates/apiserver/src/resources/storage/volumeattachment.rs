@@ -12,6 +12,7 @@ pub fn resource() -> Resource {
     Resource {
         unconditional_update: false,
         returns_deleted: true,
+        status_keeps: &["metadata"],
         subresources: &[Subresource::Status],
         columns: const {
             &[
