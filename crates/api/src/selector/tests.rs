@@ -57,7 +57,7 @@ fn the_object_form_is_nothing_when_absent_and_everything_when_empty() {
     let empty = json!({});
     assert!(read(Some(&empty)).matches(|_| None));
     let selector = json!({"matchLabels":{"a":"1"},"matchExpressions":[{"key":"b","operator":"NotIn","values":["2"]}]});
-    assert_eq!(read(Some(&selector)).to_string(), "a in (1),b notin (2)");
+    assert_eq!(read(Some(&selector)).to_string(), "a=1,b notin (2)");
     let wrong = json!({"matchExpressions":[{"key":"b","operator":"Near"}]});
     assert_eq!(
         LabelSelector::from_object(Some(&wrong)).unwrap_err(),
