@@ -1,6 +1,7 @@
 //! The engine through its front door, over the memory store: what clients would notice.
 
 mod create;
+mod custom;
 mod delete;
 mod kit;
 mod options;

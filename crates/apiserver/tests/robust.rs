@@ -169,7 +169,8 @@ fn bombs_do_not_go_off() {
         PATCH application/json-patch+json: 422
         PATCH application/strategic-merge-patch+json: 400
         PATCH application/merge-patch+json: 400
-    "#]].assert_eq(&seen);
+    "#]]
+    .assert_eq(&seen);
 }
 
 fn admin() -> Option<Request> {

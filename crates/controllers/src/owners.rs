@@ -74,8 +74,7 @@ pub(crate) fn owner_keys(snapshot: &Snapshot, owners: &Gvr, kind: &str, object: 
         let is_ours = &*controller.kind == kind;
         return is_ours.then(|| Key::new(object.namespace(), &controller.name)).into_iter().collect();
     }
-    let wants =
-        |owner: &&Object| owner.tree().is_ok_and(|tree| workload_selector(&tree).matches_object(object));
+    let wants = |owner: &&Object| owner.tree().is_ok_and(|tree| workload_selector(&tree).matches_object(object));
     snapshot.list(owners, Some(object.namespace())).filter(wants).map(Object::key).collect()
 }
 

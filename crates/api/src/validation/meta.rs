@@ -124,6 +124,21 @@ fn owner_references(owners: Option<&Value>, path: &Path) -> Vec<Cause> {
     causes
 }
 
+/// What Kubernetes' own kinds ask of finalizers besides; custom resources and their definitions do not.
+pub fn own_finalizers(object: &Value) -> Vec<Cause> {
+    let path = Path::new("metadata.finalizers");
+    let list = object.get("metadata").and_then(|meta| meta.get("finalizers")).and_then(Value::as_array);
+    let names = list.into_iter().flatten().filter_map(Value::as_str).enumerate();
+    let odd = names.filter(|(_, name)| is_plain_finalizer(name));
+    let why = "name is neither a standard finalizer name nor is it fully qualified";
+    odd.map(|(at, name)| path.index(at).invalid(name, why)).collect()
+}
+
+/// A finalizer that names nobody as its owner.
+pub fn is_plain_finalizer(name: &str) -> bool {
+    !name.contains('/') && !matches!(name, "orphan" | "foregroundDeletion" | "kubernetes")
+}
+
 fn finalizers(finalizers: Option<&Value>, path: &Path) -> Vec<Cause> {
     let mut causes = Vec::new();
     let names: Vec<&str> =
@@ -131,9 +146,6 @@ fn finalizers(finalizers: Option<&Value>, path: &Path) -> Vec<Cause> {
     for (at, name) in names.iter().enumerate() {
         let path = path.index(at);
         causes.extend(path.invalid_each(name, qualified_name(name)));
-        if !name.contains('/') && !matches!(*name, "orphan" | "foregroundDeletion" | "kubernetes") {
-            causes.push(path.invalid(*name, "name is neither a standard finalizer name nor is it fully qualified"));
-        }
     }
     if names.contains(&"orphan") && names.contains(&"foregroundDeletion") {
         let why = "finalizer orphan and foregroundDeletion cannot be both set";

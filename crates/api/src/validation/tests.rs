@@ -14,7 +14,8 @@ fn texts(causes: &[Cause]) -> String {
 fn metadata_is_refused_in_upstreams_words() {
     let object = json!({"metadata":{"name":"o","namespace":"n","ownerReferences":[{"kind":"Pod"}],"finalizers":["bad"],
         "annotations":{"x y":"z"},"labels":{"a/b/c":"d","ok":"no!"}}});
-    let causes = meta::object_meta(&object, true, name::dns1123_subdomain);
+    let mut causes = meta::object_meta(&object, true, name::dns1123_subdomain);
+    causes.extend(meta::own_finalizers(&object));
     expect![[r#"
         metadata.labels: Invalid value: "a/b/c": a qualified name must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')
         metadata.labels: Invalid value: "no!": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')

@@ -5,6 +5,7 @@
 
 pub mod controller;
 mod object;
+pub mod open_api;
 pub mod status;
 mod table;
 
@@ -37,6 +38,8 @@ pub struct Custom {
     pub single: bool,
     /// It is being deleted: nothing new may be created.
     pub terminating: bool,
+    /// Its schema has rules (x-kubernetes-validations).
+    pub has_rules: bool,
     /// What a deprecated version warns of.
     pub warning: Option<String>,
     pub columns: Vec<CustomColumn>,
@@ -145,6 +148,7 @@ impl Definition {
             single: tree::list(&self.tree, "spec.versions").len() == 1
                 && tree::list(&self.tree, "status.storedVersions").len() == 1,
             terminating: self.terminating,
+            has_rules: has_rules(version),
             warning,
             columns: table::columns(version),
             scale,
@@ -175,6 +179,11 @@ impl Custom {
         })
     }
 
+    /// What OpenAPI documents of this version depend on.
+    pub fn mark(&self) -> String {
+        format!("{} {}", self.definition.uid(), self.definition.meta().generation)
+    }
+
     /// `openAPIV3Schema` as it was written, for OpenAPI documents.
     pub fn open_api(&self) -> Option<Value> {
         let tree = self.definition.tree().ok()?;
@@ -189,6 +198,19 @@ impl Custom {
     /// The place of a field by which this version selects.
     pub fn selects(&self, path: &str) -> Option<usize> {
         self.selectable.iter().position(|(found, own)| *own && found == path)
+    }
+}
+
+/// Whether a schema, or a version with one, has rules anywhere.
+pub fn has_rules(schema: &Value) -> bool {
+    match schema {
+        Value::Object(fields) => fields.iter().any(|(name, value)| match name.as_str() {
+            "x-kubernetes-validations" => value.as_array().is_some_and(|rules| !rules.is_empty()),
+            "default" | "enum" | "example" => false,
+            _ => has_rules(value),
+        }),
+        Value::Array(items) => items.iter().any(has_rules),
+        _ => false,
     }
 }
 

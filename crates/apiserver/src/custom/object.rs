@@ -12,6 +12,11 @@ use crate::resource::Resource;
 use crate::tree;
 
 const SUMMARY_LEN_MAX: usize = 30;
+/// Reasons with which rules (x-kubernetes-validations) cannot be asked any more.
+const BLOCKING: [&str; 5] =
+    ["FieldValueNotSupported", "FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid"];
+const UNCHECKED: &str = "some validation rules were not checked because the object was invalid; correct the existing \
+                         errors to complete validation";
 
 impl Custom {
     /// Stage 1: bytes to a tree without unknown fields.
@@ -49,6 +54,9 @@ impl Custom {
         causes.extend(self.validate_scale(object, subresource));
         if subresource != "status" || old.is_some() {
             causes.extend(self.schema().validate_shape(object, old));
+        }
+        if self.has_rules && causes.iter().any(|cause| BLOCKING.contains(&cause.reason.as_str())) {
+            causes.push(Path::default().invalid(Value::Null, UNCHECKED));
         }
         causes
     }

@@ -133,7 +133,16 @@ impl Document {
             Self::Plain(path) => Value::from(path.as_str()),
             Self::GroupVersion(group, version) => discovery::resources(registry, group, version).unwrap_or_default(),
         };
-        etag::hash(format!("{GIT_VERSION} {} {REVISION} {served}", env!("CARGO_PKG_VERSION")).as_bytes())
+        let custom: Vec<String> = match self {
+            Self::Plain(_) => Vec::new(),
+            Self::GroupVersion(group, version) => {
+                let of = registry.all().filter(|it| *it.gvr.group == **group && *it.gvr.version == **version);
+                of.filter_map(|resource| Some(resource.custom.as_ref()?.mark())).collect()
+            }
+        };
+        etag::hash(
+            format!("{GIT_VERSION} {} {REVISION} {served} {}", env!("CARGO_PKG_VERSION"), custom.join(" ")).as_bytes(),
+        )
     }
 
     fn add(&self, registry: &Registry, all: &mut Map<String, Value>, schemas: &mut schemas::Schemas) {

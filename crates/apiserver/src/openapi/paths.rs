@@ -101,6 +101,11 @@ struct Place<'a> {
 
 /// Adds all paths of a resource.
 pub fn add(resource: &Resource, paths: &mut Map<String, Value>, schemas: &mut Schemas) {
+    if let Some(custom) = &resource.custom {
+        for (name, tree) in crate::custom::open_api::schemas(resource, custom) {
+            schemas.define(name, tree);
+        }
+    }
     let collection = resource.gvr.path(if resource.is_namespaced() { "{namespace}" } else { "" }, "");
     let everywhere = resource.gvr.path("", "");
     let object = format!("{collection}/{{name}}");

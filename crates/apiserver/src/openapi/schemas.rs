@@ -15,6 +15,8 @@ const INT_OR_STRING: &str = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
 #[derive(Default)]
 pub struct Schemas {
     wanted: BTreeSet<String>,
+    /// Those of custom resources, which no table has.
+    custom: Map<String, Value>,
 }
 
 impl Schemas {
@@ -26,11 +28,19 @@ impl Schemas {
         reference(name)
     }
 
+    /// Puts the schema of a custom resource into the document, with the metadata types that it refers to.
+    pub fn define(&mut self, name: String, tree: Value) {
+        for of_meta in ["ObjectMeta", "ListMeta"] {
+            self.wanted.insert(format!("{META}.{of_meta}"));
+        }
+        self.custom.insert(name, tree);
+    }
+
     /// Renders everything wanted, and what that wants in turn.
     pub fn into_tree(self) -> Value {
         let words = Words::new();
         let kinds = kinds();
-        let mut writer = Writer { words: &words, wanted: self.wanted.into_iter().collect(), done: Map::new() };
+        let mut writer = Writer { words: &words, wanted: self.wanted.into_iter().collect(), done: self.custom };
         while let Some(name) = writer.wanted.pop() {
             if !writer.done.contains_key(&name) {
                 let tree = writer.named(&name, kinds.get(name.as_str()));

@@ -123,6 +123,8 @@ async fn write(
         take_owners(&mut object, &wanted, &paths.spec, &version);
         match tree::at(&wanted, "metadata.resourceVersion") {
             Some(revision) => tree::set(&mut object, "metadata.resourceVersion", revision.clone()),
+            // A custom resource must name what it changes: what was read just now.
+            None if paths.required => {}
             None => drop(tree::remove(&mut object, "metadata.resourceVersion")),
         }
         Ok(object)

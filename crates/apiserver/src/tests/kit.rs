@@ -34,6 +34,13 @@ pub async fn kit() -> Kit {
 }
 
 impl Kit {
+    /// Another engine on the same store.
+    pub async fn restarted(&self) -> Kit {
+        let (store, clock) = (self.engine.store().clone(), self.clock.clone());
+        let engine = Engine::start(store, clock.clone(), Rng::seeded(2), EngineConfig::default()).await.unwrap();
+        Kit { engine, clock }
+    }
+
     /// `GET /api/v1/namespaces/default/pods/x?a=b`, as a client writes it.
     pub fn ask(&self, line: &str) -> Ask<'_> {
         let (method, target) = line.split_once(' ').unwrap();

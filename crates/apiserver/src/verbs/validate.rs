@@ -14,6 +14,7 @@ const RBAC: &str = "rbac.authorization.k8s.io";
 pub(crate) fn create(call: &mut Call, object: &Value) -> Result<(), Status> {
     let resource = call.resource.clone();
     let mut causes = meta::object_meta(object, resource.is_namespaced(), resource.name_rule);
+    causes.extend(own_finalizers(&resource, object));
     causes.extend(custom(&resource, object, None, ""));
     causes.extend(resource.hooks.validate.map(|validate| validate(object)).unwrap_or_default());
     causes.extend(resource.hooks.validate_create.map(|validate| validate(object)).unwrap_or_default());
@@ -35,6 +36,7 @@ pub(crate) fn update(call: &mut Call, new: &Value, old: &Value) -> Result<(), St
     match call.subresource() {
         "" => {
             causes.extend(meta::object_meta(new, namespaced, resource.name_rule));
+            causes.extend(own_finalizers(&resource, new));
             causes.extend(custom(&resource, new, Some(old), ""));
             causes.extend(hooks.validate.map(|validate| validate(new)).unwrap_or_default());
             causes.extend(hooks.validate_update.map(|validate| validate(new, old)).unwrap_or_default());
@@ -52,13 +54,33 @@ pub(crate) fn update(call: &mut Call, new: &Value, old: &Value) -> Result<(), St
     Ok(())
 }
 
+/// The groups of the servers beside upstream's own take any qualified name.
+fn own_finalizers(resource: &Resource, object: &Value) -> Vec<Cause> {
+    let other = matches!(&*resource.gvr.group, "apiextensions.k8s.io" | "apiregistration.k8s.io");
+    if other || resource.custom.is_some() { Vec::new() } else { meta::own_finalizers(object) }
+}
+
 fn custom(resource: &Resource, new: &Value, old: Option<&Value>, subresource: &str) -> Vec<Cause> {
     resource.custom.as_ref().map(|custom| custom.validate(new, old, subresource)).unwrap_or_default()
 }
 
+/// New finalizers of a custom resource that others could take for theirs.
+fn plain_finalizers(new: &Value, old: Option<&Value>) -> Vec<String> {
+    let list = |object| tree::texts(object, "metadata.finalizers");
+    let before = old.map(list).unwrap_or_default();
+    let added = list(new).into_iter().filter(|name| meta::is_plain_finalizer(name) && !before.contains(name));
+    let why = "prefer a domain-qualified finalizer name including a path (/) to avoid accidental conflicts with other \
+               finalizer writers";
+    added.map(|name| format!("metadata.finalizers: {name:?}: {why}")).collect()
+}
+
 /// Warnings once each: a write may be tried again.
 fn warn(call: &mut Call, new: &Value, old: Option<&Value>) {
-    for warning in call.resource.hooks.warn.map(|warn| warn(new, old)).unwrap_or_default() {
+    let mut warnings = call.resource.hooks.warn.map(|warn| warn(new, old)).unwrap_or_default();
+    if call.resource.custom.is_some() {
+        warnings.extend(plain_finalizers(new, old));
+    }
+    for warning in warnings {
         if !call.warnings.contains(&warning) {
             call.warnings.push(warning);
         }

@@ -96,7 +96,7 @@ fn warn(new: &Value, old: Option<&Value>) -> Vec<String> {
     old.iter().for_each(|old| collect_formats(&old["spec"], &mut before));
     let unknown = found.into_iter().filter(|format| !before.contains(format));
     let mut warnings: Vec<String> = unknown.map(|format| format!("unrecognized format {format:?}")).collect();
-    if has_rules(&new["spec"]) {
+    if crate::custom::has_rules(&new["spec"]) {
         let text = "x-kubernetes-validations are stored but not evaluated by this server yet: objects that break these \
                     rules will be accepted";
         warnings.push(text.to_owned());
@@ -119,17 +119,5 @@ fn collect_formats(tree: &Value, found: &mut Vec<String>) {
         }
         Value::Array(items) => items.iter().for_each(|item| collect_formats(item, found)),
         _ => {}
-    }
-}
-
-fn has_rules(tree: &Value) -> bool {
-    match tree {
-        Value::Object(fields) => fields.iter().any(|(name, value)| match name.as_str() {
-            "x-kubernetes-validations" => value.as_array().is_some_and(|rules| !rules.is_empty()),
-            "default" | "enum" | "example" => false,
-            _ => has_rules(value),
-        }),
-        Value::Array(items) => items.iter().any(has_rules),
-        _ => false,
     }
 }
