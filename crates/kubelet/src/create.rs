@@ -99,6 +99,8 @@ pub struct ContainerInput<'a> {
     pub mounts: Vec<v1::Mount>,
     pub node_memory_bytes: u64,
     pub seccomp_default: bool,
+    /// The id of the container whose processes this one sees, where it is an ephemeral one that targets another.
+    pub target: Option<String>,
 }
 
 pub fn container(input: ContainerInput<'_>) -> Result<v1::ContainerConfig, ConfigError> {
@@ -108,7 +110,10 @@ pub fn container(input: ContainerInput<'_>) -> Result<v1::ContainerConfig, Confi
     let lookup = |name: &str| by_name.get(name).map(|value| (*value).clone());
     let words = |list: &Option<Vec<String>>| list.iter().flatten().map(|word| expand(word, &lookup)).collect();
     let user = (input.image.uid.map(|uid| uid.value), input.image.username.as_str());
-    let security = security::container(pod, spec, user, input.seccomp_default)?;
+    let mut security = security::container(pod, spec, user, input.seccomp_default)?;
+    if let (Some(target), Some(options)) = (&input.target, &mut security.namespace_options) {
+        security::share_processes(options, target);
+    }
     let mut labels: BTreeMap<_, _> = [(label::CONTAINER_NAME.to_owned(), spec.name.clone())].into();
     for key in [label::POD_NAME, label::POD_NAMESPACE, label::POD_UID] {
         labels.extend(pod_labels(pod).remove_entry(key));

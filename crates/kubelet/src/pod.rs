@@ -188,6 +188,12 @@ impl PodRef {
         self.spec().ephemeral_containers.iter().flatten().map(|container| container.name.as_str())
     }
 
+    /// The container whose processes an ephemeral one is to see.
+    pub fn target_of(&self, name: &str) -> Option<&str> {
+        let found = self.spec().ephemeral_containers.iter().flatten().find(|container| container.name == name)?;
+        found.target_container_name.as_deref().filter(|target| !target.is_empty())
+    }
+
     /// An ephemeral container read as a container, whose fields it shares.
     pub fn ephemeral_container(&self, name: &str) -> Option<core::Container> {
         let found = self.spec().ephemeral_containers.iter().flatten().find(|container| container.name == name)?;

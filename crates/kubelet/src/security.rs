@@ -44,6 +44,14 @@ pub fn namespaces(pod: &PodRef) -> v1::NamespaceOption {
     }
 }
 
+/// Joins the PID namespace of another container, unless the pod's containers share one, or the node's, anyway.
+pub fn share_processes(options: &mut v1::NamespaceOption, with: &str) {
+    if options.pid == v1::NamespaceMode::Container as i32 {
+        options.pid = v1::NamespaceMode::Target as i32;
+        with.clone_into(&mut options.target_id);
+    }
+}
+
 fn seccomp(profile: Option<&core::SeccompProfile>, default: bool) -> v1::SecurityProfile {
     use v1::security_profile::ProfileType;
     let (kind, localhost_ref) = match profile.map(|p| (p.type_.as_str(), p.localhost_profile.clone())) {

@@ -20,6 +20,9 @@ use crate::terminal::Terminal;
 /// How long output may go on after its program has ended.
 const DRAIN: Duration = Duration::from_secs(2);
 
+/// What a client gets to say after the port that it is forwarded to has ended; containerd's.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// A client's connection.
 pub trait Connection: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection for T {}
@@ -223,14 +226,32 @@ async fn join_port(netns: Option<std::path::PathBuf>, mut forward: ::streaming::
     let connected = connected.await.map_err(|error| error.to_string()).and_then(|done| done);
     let stream = connected.and_then(|stream| TcpStream::from_std(stream).map_err(|error| error.to_string()));
     match stream {
-        Ok(mut stream) => {
-            // Whichever side ends first, the connection is over.
-            let _ = tokio::io::copy_bidirectional(&mut stream, &mut forward.data).await;
-        }
+        Ok(stream) => carry(stream, forward.data).await,
         Err(error) => {
             let message = format!("failed to connect to localhost:{port} inside the pod: {error}");
             let _ = forward.error.write_all(message.as_bytes()).await;
         }
+    }
+}
+
+/// A client that has said everything still gets its answer; once the port has said everything, the connection is over,
+/// because not every protocol can tell it that the client has ended.
+async fn carry(port: TcpStream, client: DuplexStream) {
+    let (mut from_port, mut to_port) = port.into_split();
+    let (mut from_client, mut to_client) = tokio::io::split(client);
+    let answer = async {
+        let _ = tokio::io::copy(&mut from_port, &mut to_client).await;
+        let _ = to_client.shutdown().await;
+        tokio::time::sleep(LAST_WORDS).await;
+    };
+    let question = async {
+        let _ = tokio::io::copy(&mut from_client, &mut to_port).await;
+        let _ = to_port.shutdown().await;
+    };
+    tokio::pin!(answer, question);
+    tokio::select! {
+        () = &mut answer => {}
+        () = &mut question => answer.await,
     }
 }
 

@@ -60,7 +60,7 @@ where
             let framing = if protocol == Protocol::WebSocketV5 { Framing::ClosableChannels } else { Framing::Channels };
             let turned = |(number, flow)| (number, if flow == Flow::In { Flow::Out } else { Flow::In });
             let turned: Vec<_> = channels.into_iter().map(turned).collect();
-            let (link, ends) = ws::start(io, Role::Client, framing, &turned).await;
+            let (link, ends) = ws::start(io, Role::Client, framing, &turned, Vec::new()).await;
             ios.extend(turned.iter().map(|(number, _)| *number).zip(ends.into_iter().map(|end| end.io)));
             link
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::sync::{mpsc, oneshot};
+use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use crate::link::Link;
@@ -146,7 +147,10 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let channels = streams.channels();
-    let (link, ends) = ws::start(io, Role::Server, framing, &channels).await;
+    // Upstream's clients take an empty message for the sign that the connection stands.
+    let first = channels.iter().find(|(_, flow)| *flow != Flow::In);
+    let hello = first.map(|(number, _)| Message::binary(vec![*number]));
+    let (link, ends) = ws::start(io, Role::Server, framing, &channels, hello.into_iter().collect()).await;
     let numbers = channels.iter().map(|(number, _)| *number);
     (link, numbers.zip(ends).map(|(number, end)| (number, (end.io, end.drained))).collect())
 }

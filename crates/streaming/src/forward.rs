@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
+use tokio::sync::oneshot;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use crate::link::Link;
@@ -32,19 +34,32 @@ pub struct PortForwards {
 }
 
 enum Source {
-    Spdy { mux: Mux, half_open: BTreeMap<String, Stream> },
-    WebSocket { link: Link, forwards: VecDeque<Forward> },
+    Spdy {
+        mux: Mux,
+        half_open: BTreeMap<String, Stream>,
+    },
+    /// `drained` tells, per channel, that it has ended and is sent.
+    WebSocket {
+        link: Option<Link>,
+        forwards: VecDeque<Forward>,
+        drained: Vec<oneshot::Receiver<()>>,
+    },
 }
 
 impl PortForwards {
     /// The next connection; nothing when the client is gone.
     pub async fn next(&mut self) -> Option<Result<Forward, StreamError>> {
         match &mut self.source {
-            Source::WebSocket { link, forwards } => {
+            Source::WebSocket { link, forwards, drained } => {
                 if let Some(forward) = forwards.pop_front() {
                     return Some(Ok(forward));
                 }
-                link.closed().await;
+                // Channels have no end of their own here: the connection ends when all of them have.
+                while let Some(last) = drained.last_mut() {
+                    drop(last.await); // An error means that the client is gone.
+                    drained.pop();
+                }
+                link.take()?.finish().await;
                 None
             }
             Source::Spdy { mux, half_open } => loop {
@@ -116,11 +131,11 @@ pub(crate) async fn tunnel<S>(io: S, role: Role) -> Result<(DuplexStream, Link),
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (link, mut ends) = ws::start(io, role, Framing::Raw, &[(0, Flow::Both)]).await;
+    let (link, mut ends) = ws::start(io, role, Framing::Raw, &[(0, Flow::Both)], Vec::new()).await;
     ends.pop().map(|end| (end.io, link)).ok_or(StreamError::Closed)
 }
 
-/// Two channels per port, data and error, each starting with the port in two bytes, little endian.
+/// Two channels per port, data and error, each starting with a message of the port in two bytes, little endian.
 async fn over_websocket<S>(io: S, ports: &[u16]) -> Result<PortForwards, StreamError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -128,17 +143,20 @@ where
     if ports.is_empty() || ports.len() > PORTS_MAX {
         return Err(StreamError::Protocol(format!("1 to {PORTS_MAX} ports can be forwarded, not {}", ports.len())));
     }
-    let (link, ends) = ws::start(io, Role::Server, Framing::Channels, &port_channels(ports.len())).await;
+    let channels = port_channels(ports.len());
+    let hello = channels.iter().zip(ports.iter().flat_map(|port| [port, port])).map(|((number, _), port)| {
+        let [low, high] = port.to_le_bytes();
+        Message::binary(vec![*number, low, high])
+    });
+    let (link, ends) = ws::start(io, Role::Server, Framing::Channels, &channels, hello.collect()).await;
     let mut ends = ends.into_iter();
-    let mut forwards = VecDeque::new();
+    let (mut forwards, mut drained) = (VecDeque::new(), Vec::new());
     for port in ports {
         let (Some(data), Some(error)) = (ends.next(), ends.next()) else { break };
-        let (mut data, mut error) = (data.io, error.io);
-        data.write_all(&port.to_le_bytes()).await?;
-        error.write_all(&port.to_le_bytes()).await?;
-        forwards.push_back(Forward { port: *port, data, error });
+        drained.extend([data.drained, error.drained]);
+        forwards.push_back(Forward { port: *port, data: data.io, error: error.io });
     }
-    Ok(PortForwards { source: Source::WebSocket { link, forwards }, _tunnel: None })
+    Ok(PortForwards { source: Source::WebSocket { link: Some(link), forwards, drained }, _tunnel: None })
 }
 
 pub(crate) fn port_channels(ports: usize) -> Vec<(u8, Flow)> {

@@ -46,8 +46,15 @@ pub(crate) struct Channel {
     pub(crate) drained: oneshot::Receiver<()>,
 }
 
-/// Starts carrying `channels` over an upgraded connection. The raw framing has one, of any number.
-pub(crate) async fn start<S>(io: S, role: Role, framing: Framing, channels: &[(u8, Flow)]) -> (Link, Vec<Channel>)
+/// Starts carrying `channels` over an upgraded connection. The raw framing has one, of any number. `hello` are messages
+/// that go out before any other.
+pub(crate) async fn start<S>(
+    io: S,
+    role: Role,
+    framing: Framing,
+    channels: &[(u8, Flow)],
+    hello: Vec<Message>,
+) -> (Link, Vec<Channel>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -82,15 +89,8 @@ where
         }
         ends.push(Channel { io: theirs, drained: is_drained });
     }
-    if role == Role::Server
-        && framing != Framing::Raw
-        && let Some((number, _)) = channels.iter().find(|(_, flow)| *flow != Flow::In)
-    {
-        // Upstream's clients take an empty message for the sign that the connection stands.
-        drop(outgoing.try_send(Message::binary(vec![*number])));
-    }
     tasks.spawn(read(stream, framing, incoming, closing));
-    tasks.spawn(write(sink, queue, ended, closed.clone()));
+    tasks.spawn(write(sink, hello, queue, ended, closed.clone()));
     (Link { tasks, closed, end: Some(end) }, ends)
 }
 
@@ -151,12 +151,18 @@ async fn read<S>(
 
 async fn write<S>(
     mut sink: SplitSink<WebSocketStream<S>, Message>,
+    hello: Vec<Message>,
     mut queue: mpsc::Receiver<Message>,
     mut ended: oneshot::Receiver<()>,
     mut closed: watch::Receiver<bool>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    for message in hello {
+        if sink.send(message).await.is_err() {
+            return;
+        }
+    }
     loop {
         let message = tokio::select! {
             biased;

@@ -219,3 +219,35 @@ async fn a_stream_that_was_not_asked_for_is_an_error() {
     let Err(error) = server else { panic!("stdin was taken") };
     assert_eq!(error.to_string(), r#"the peer broke the protocol: a stream of type "stdin" was not asked for"#);
 }
+
+#[tokio::test]
+async fn plain_websockets_begin_each_channel_with_its_port_and_end_with_the_last_connection() {
+    use futures::{SinkExt, StreamExt};
+    use tokio_tungstenite::tungstenite::{Message, protocol::Role};
+
+    let (near, far) = tokio::io::duplex(1 << 20);
+    let mut server = streaming::serve_port_forward(far, Protocol::WebSocketV4, &[8080, 80]).await.unwrap();
+    let serving = tokio::spawn(async move {
+        while let Some(forward) = server.next().await {
+            let mut forward = forward.unwrap();
+            // Said at once: it must not be joined to the port.
+            forward.data.write_all(b"hello").await.unwrap();
+            let mut said = [0; 2];
+            forward.data.read_exact(&mut said).await.unwrap();
+        }
+    });
+    let mut client = tokio_tungstenite::WebSocketStream::from_raw_socket(near, Role::Client, None).await;
+    let mut seen = Vec::new();
+    while seen.len() < 5 {
+        seen.push(within(client.next()).await.unwrap().unwrap().into_data().to_vec());
+    }
+    assert_eq!(seen, [&[0, 0x90, 0x1f][..], &[1, 0x90, 0x1f], &[2, 80, 0], &[3, 80, 0], b"\0hello"]);
+    client.send(Message::binary(b"\0ok".to_vec())).await.unwrap();
+    assert_eq!(within(client.next()).await.unwrap().unwrap().into_data().to_vec(), b"\x02hello");
+    client.send(Message::binary(b"\x02ok".to_vec())).await.unwrap();
+    assert!(
+        matches!(within(client.next()).await, Some(Ok(Message::Close(Some(frame)))) if u16::from(frame.code) == 1000)
+    );
+    drop(client);
+    within(serving).await.unwrap();
+}

@@ -18,6 +18,7 @@ use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
 use crate::http::body::{Body, BoxError};
+use crate::http::listen::prepare;
 
 /// Go's default, which upstream leaves as it is.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -47,10 +48,10 @@ impl Backend {
         let to = self.authority();
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await;
         let stream = stream.map_err(|error| dial_error(&to, &error))?;
-        stream.set_nodelay(true).map_err(|error| error.to_string())?;
+        prepare(&stream).map_err(|error| error.to_string())?;
         let Some(tls) = &self.tls else { return speak(stream).await };
         let name = ServerName::try_from(self.host.clone()).map_err(|error| error.to_string())?;
-        speak(tls.connect(name, stream).await.map_err(|error| format!("tls: {error}"))?).await
+        speak(tls.connect(name, stream).await.map_err(|error| no_tls(&error))?).await
     }
 }
 
@@ -66,6 +67,14 @@ where
         }
     });
     Ok(sender)
+}
+
+fn no_tls(error: &std::io::Error) -> String {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    match cause {
+        Some(rustls::Error::InvalidMessage(_)) => "tls: first record does not look like a TLS handshake".to_owned(),
+        _ => format!("tls: {error}"),
+    }
 }
 
 /// An error with its causes.

@@ -30,6 +30,8 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const HEADER_TIMEOUT: Duration = Duration::from_secs(90);
 /// How often a silent HTTP/2 peer is asked whether it is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// How long a connection is silent before the kernel asks, and between its questions; Go's.
+const TCP_KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// What requests in flight get to finish after the server was told to stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The pause after accept failed for want of file descriptors or memory.
@@ -115,8 +117,8 @@ async fn serve(
     place: Arc<Place>,
     shutdown: CancellationToken,
 ) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    if let Err(error) = prepare(&stream) {
+        tracing::debug!(%error, "cannot set the options of a connection");
     }
     let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream));
     let stream = match place.evicted.run_until_cancelled(handshake).await {
@@ -154,6 +156,14 @@ async fn serve(
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection broke");
     }
+}
+
+/// Small messages go out at once, and a peer that vanished without a word is noticed: streams may idle for hours.
+pub fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    rustix::net::sockopt::set_socket_keepalive(stream, true)?;
+    rustix::net::sockopt::set_tcp_keepidle(stream, TCP_KEEP_ALIVE)?;
+    Ok(rustix::net::sockopt::set_tcp_keepintvl(stream, TCP_KEEP_ALIVE)?)
 }
 
 fn builder() -> Builder<TokioExecutor> {

@@ -22,6 +22,8 @@ fn a_pod_can_be_run_looked_at_entered_and_deleted() {
     }
     exec_and_cp(&cluster);
     port_forward_and_logs(&cluster);
+    proxy(&cluster);
+    debug(&cluster);
     cluster.kubectl(&["delete", "pod", "ngx", WAIT]);
     assert!(cluster.kubectl_fails(&["get", "pod", "ngx"]).contains("NotFound"));
 }
@@ -55,6 +57,36 @@ fn port_forward_and_logs(cluster: &Cluster) {
     assert!(answer.ends_with("copied\n"), "{answer}");
     let logs = cluster.kubectl(&["logs", "ngx"]);
     assert!(logs.contains("GET /page"), "{logs}");
+}
+
+fn proxy(cluster: &Cluster) {
+    cluster.kubectl(&["expose", "pod", "ngx", "--port=8080", "--target-port=80"]);
+    cluster.kubectl(&["wait", "--for=jsonpath={.subsets[0].addresses[0].ip}", "endpoints/ngx", WAIT]);
+    for to in ["pods/ngx", "pods/http:ngx:80", "services/ngx", "services/ngx:8080"] {
+        let path = format!("/api/v1/namespaces/default/{to}/proxy/page");
+        assert_eq!(cluster.kubectl(&["get", "--raw", &path]), "copied\n", "{to}");
+    }
+    let refused = cluster.kubectl_fails(&["get", "--raw", "/api/v1/namespaces/default/pods/ngx:81/proxy/"]);
+    assert!(refused.contains("error trying to reach service: dial tcp 10.244."), "{refused}");
+    let node = cluster.kubectl(&["get", "nodes", "-o", "jsonpath={.items[0].metadata.name}"]);
+    assert_eq!(cluster.kubectl(&["get", "--raw", &format!("/api/v1/nodes/{node}/proxy/healthz")]), "ok");
+}
+
+/// An ephemeral container sees the processes of the container that it targets.
+fn debug(cluster: &Cluster) {
+    let image = ["--image=busybox", "--image-pull-policy=IfNotPresent"];
+    let mut args = vec!["debug", "ngx", "--container=dbg", "--target=ngx"];
+    args.extend(image);
+    args.extend(["--", "sleep", "100"]);
+    cluster.kubectl(&args);
+    cluster.kubectl(&["wait", "--for=jsonpath={.status.ephemeralContainerStatuses[0].state.running}", "pod/ngx", WAIT]);
+    let seen = cluster.kubectl(&["exec", "ngx", "-c", "dbg", "--", "ps"]);
+    assert!(seen.contains("nginx: master") && seen.contains("sleep 100"), "{seen}");
+    let mut args = vec!["run", "piped", "-i", "--rm", "--restart=Never"];
+    args.extend(image);
+    args.extend(["--", "sh"]);
+    let said = cluster.kubectl_with(&args, "echo from $((6*7))");
+    assert!(said.starts_with("from 42\n"), "{said}");
 }
 
 #[test]

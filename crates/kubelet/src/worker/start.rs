@@ -111,7 +111,14 @@ impl Worker {
             mounts: self.mounts(container.spec, attempt, &vars)?,
             node_memory_bytes: self.shared.machine.memory_bytes,
             seccomp_default: self.shared.config.seccomp_default,
+            target: self.target(container)?,
         })
+    }
+
+    fn target(&self, container: &ContainerRef<'_>) -> Result<Option<String>, env::ConfigError> {
+        let Some(target) = self.pod.target_of(container.name()) else { return Ok(None) };
+        let found = self.observed.container(target).map(|seen| seen.id().to_owned());
+        found.map(Some).ok_or_else(|| env::ConfigError(format!("unable to find target container {target}")))
     }
 
     fn failed(&mut self, container: &ContainerRef<'_>, reason: &str, message: String) -> Stopped {
