@@ -39,6 +39,15 @@ impl Interest {
     }
 }
 
+/// Resources that are known only at run time: the objects of `resource` name them (custom resources, by their
+/// definitions).
+#[derive(Clone, Debug)]
+pub struct Discovery {
+    pub resource: Gvr,
+    /// What one object adds to what the controller reads.
+    pub names: fn(&Object) -> Vec<Interest>,
+}
+
 /// One kind of decision about the cluster, such as "a ReplicaSet has as many pods as it asks for".
 pub trait Controller: Send + Sync {
     /// Upstream's name, such as `replicaset-controller`: the source of its events, and its field manager.
@@ -51,6 +60,12 @@ pub trait Controller: Send + Sync {
 
     /// The resources that it reads. Its snapshots hold these, with the indexes named here.
     fn watches(&self) -> Vec<Interest>;
+
+    /// More resources to read, while there are objects that name them. They are woken for and read like the others; a
+    /// table whose revision is zero has not been listed yet.
+    fn discovers(&self) -> Option<Discovery> {
+        None
+    }
 
     /// The keys that a change of `resource` may concern.
     fn wakes(&self, snapshot: &Snapshot, resource: &Gvr, change: &Change) -> Vec<Wake>;

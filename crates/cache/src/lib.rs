@@ -9,7 +9,7 @@ pub mod index;
 pub mod snapshot;
 pub mod table;
 
-pub use controller::{Action, Controller, Interest, Note, Plan, PlanError, Precondition, Step, Wake};
+pub use controller::{Action, Controller, Discovery, Interest, Note, Plan, PlanError, Precondition, Step, Wake};
 pub use index::Index;
 pub use snapshot::Snapshot;
 pub use table::{Change, Table};

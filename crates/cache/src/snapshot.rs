@@ -20,6 +20,10 @@ impl Snapshot {
         self.tables.insert(resource, Arc::new(table));
     }
 
+    pub fn remove(&mut self, resource: &Gvr) {
+        self.tables.remove(resource);
+    }
+
     pub fn table(&self, resource: &Gvr) -> Option<&Table> {
         self.tables.get(resource).map(|table| &**table)
     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::{Gvr, Key};
-use cache::{Controller, Snapshot};
+use cache::{Controller, Discovery, Snapshot};
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -24,6 +24,8 @@ use crate::hub::{Hub, News};
 use crate::queue::{Barrier, Outcome, Queue};
 use crate::recorder::Recorder;
 use crate::transport::Transport;
+
+mod discovery;
 
 /// How many keys of one controller are worked on at once.
 const WORKERS_MAX: usize = 5;
@@ -40,6 +42,10 @@ pub async fn run(
     env: Env,
 ) {
     let mut lanes = JoinSet::new();
+    let discoveries: Vec<Discovery> = controllers.iter().filter_map(|controller| controller.discovers()).collect();
+    if !discoveries.is_empty() {
+        lanes.spawn(discovery::run(hub.clone(), discoveries));
+    }
     for controller in controllers {
         let user = format!("system:serviceaccount:kube-system:{}", controller.account());
         let client = Client::new(transport_for(&user), controller.name());
@@ -57,6 +63,8 @@ struct Lane {
     controller: Arc<dyn Controller>,
     executor: Arc<Executor>,
     interests: BTreeSet<Gvr>,
+    /// Whatever is followed concerns it.
+    discovers: bool,
     queue: Queue,
     workers: JoinSet<(Key, Outcome)>,
     env: Env,
@@ -67,6 +75,7 @@ impl Lane {
         let recorder = Recorder::start(client.clone(), controller.name(), "", env.clone());
         Self {
             interests: controller.watches().into_iter().map(|interest| interest.resource).collect(),
+            discovers: controller.discovers().is_some(),
             executor: Arc::new(Executor { client, recorder, rng: env.rng.clone(), manager: controller.name() }),
             hub,
             controller,
@@ -112,11 +121,11 @@ impl Lane {
             News::Changed(change) => self.wake_by(snapshot, &change.0, &change.1),
             News::Resync => {
                 let snapshot = self.hub.snapshot();
-                for resource in self.interests.clone() {
-                    for object in snapshot.list(&resource, None) {
+                for resource in snapshot.resources() {
+                    for object in snapshot.list(resource, None) {
                         let after = Some(object.clone());
                         let change = cache::Change { revision: object.revision(), before: None, after };
-                        self.wake_by(&snapshot, &resource, &change);
+                        self.wake_by(&snapshot, resource, &change);
                     }
                 }
             }
@@ -124,7 +133,7 @@ impl Lane {
     }
 
     fn wake_by(&mut self, snapshot: &Snapshot, resource: &Gvr, change: &cache::Change) {
-        if self.interests.contains(resource) {
+        if self.discovers || self.interests.contains(resource) {
             for key in self.controller.wakes(snapshot, resource, change) {
                 self.queue.wake(key);
             }

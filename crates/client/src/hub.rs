@@ -15,7 +15,7 @@ use arc_swap::ArcSwap;
 use cache::{Change, Controller, Index, Interest, Snapshot, Table};
 use stdx::Signal;
 use tokio::sync::broadcast;
-use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::client::Client;
 use crate::env::Env;
@@ -38,6 +38,18 @@ pub struct Selection {
     pub indexes: Vec<Index>,
 }
 
+impl Selection {
+    /// Adds what somebody else wants of the same objects.
+    pub(crate) fn join(&mut self, metadata_only: bool, indexes: Vec<Index>) {
+        self.metadata_only &= metadata_only;
+        for index in indexes {
+            if !self.indexes.iter().any(|have| have.name == index.name) {
+                self.indexes.push(index);
+            }
+        }
+    }
+}
+
 /// What to follow, before it starts.
 pub struct HubBuilder {
     client: Client,
@@ -48,7 +60,13 @@ pub struct HubBuilder {
 #[derive(Clone)]
 pub struct Hub {
     shared: Arc<Shared>,
-    _reflectors: Arc<JoinSet<()>>,
+    reflectors: Arc<Reflectors>,
+}
+
+struct Reflectors {
+    client: Client,
+    env: Env,
+    tasks: Mutex<BTreeMap<Gvr, AbortOnDropHandle<()>>>,
 }
 
 /// What a consumer is told.
@@ -94,13 +112,7 @@ impl HubBuilder {
                 free.insert(selection);
             }
             std::collections::btree_map::Entry::Occupied(mut known) => {
-                let known = known.get_mut();
-                known.metadata_only &= selection.metadata_only;
-                for index in selection.indexes {
-                    if !known.indexes.iter().any(|have| have.name == index.name) {
-                        known.indexes.push(index);
-                    }
-                }
+                known.get_mut().join(selection.metadata_only, selection.indexes);
             }
         }
         self
@@ -129,19 +141,36 @@ impl HubBuilder {
             changes: broadcast::Sender::new(CHANGES_MAX),
             published: Signal::new(0),
         });
-        let mut reflectors = JoinSet::new();
+        let reflectors = Reflectors { client: self.client, env: env.clone(), tasks: Mutex::default() };
         for (resource, selection) in self.selections {
-            let reflector = Reflector { client: self.client.clone(), resource, selection, env: env.clone() };
-            let shared = Arc::clone(&shared);
-            reflectors.spawn(async move { reflector.run(&*shared).await });
+            reflectors.start(&shared, resource, selection);
         }
-        Hub { shared, _reflectors: Arc::new(reflectors) }
+        Hub { shared, reflectors: Arc::new(reflectors) }
     }
 }
 
 impl Hub {
     pub fn builder(client: Client) -> HubBuilder {
         HubBuilder { client, selections: BTreeMap::new() }
+    }
+
+    /// Follows one more resource from now on; what is followed already stays as it is. [`Hub::synced`] does not wait for it.
+    pub fn follow(&self, resource: Gvr, selection: Selection) {
+        let mut writer = self.shared.lock();
+        if writer.snapshot.table(&resource).is_some() {
+            return;
+        }
+        writer.snapshot.insert(resource.clone(), Table::new(selection.indexes.clone().into()));
+        self.shared.publish(&writer, &resource, Vec::new());
+        self.reflectors.start(&self.shared, resource, selection);
+    }
+
+    /// Ends what [`Hub::follow`] began. Nobody is told of the objects: their resource is gone.
+    pub fn forget(&self, resource: &Gvr) {
+        drop(self.reflectors.lock().remove(resource));
+        let mut writer = self.shared.lock();
+        writer.snapshot.remove(resource);
+        self.shared.publish(&writer, resource, Vec::new());
     }
 
     /// The newest state of all that is followed.
@@ -188,6 +217,19 @@ impl Hub {
             }
             self.publishes_after(published).await;
         }
+    }
+}
+
+impl Reflectors {
+    fn start(&self, shared: &Arc<Shared>, resource: Gvr, selection: Selection) {
+        let (client, env, shared) = (self.client.clone(), self.env.clone(), Arc::clone(shared));
+        let reflector = Reflector { client, resource: resource.clone(), selection, env };
+        let task = tokio::spawn(async move { reflector.run(&*shared).await });
+        self.lock().insert(resource, AbortOnDropHandle::new(task));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Gvr, AbortOnDropHandle<()>>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

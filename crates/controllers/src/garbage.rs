@@ -8,11 +8,12 @@ use api::name::split_api_version;
 use api::{Gvr, Key, Object, OwnerReference};
 use cache::controller::About;
 use cache::index::BY_OWNER;
-use cache::{Action, Change, Controller, Interest, Note, Plan, PlanError, Precondition, Snapshot, Step};
+use cache::{Action, Change, Controller, Discovery, Interest, Note, Plan, PlanError, Precondition, Snapshot, Step};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::Served;
+use crate::definitions::{self, BY_KIND, DEFINITIONS};
 use crate::owners::set_references;
 use crate::tree::{Tree, tree_of};
 
@@ -42,13 +43,15 @@ impl GarbageCollector {
         Self { served: served.iter().filter(|served| served.resource.resource != IGNORED).cloned().collect() }
     }
 
-    fn served_kind(&self, reference: &OwnerReference) -> Option<&Served> {
+    fn served_kind(&self, snapshot: &Snapshot, reference: &OwnerReference) -> Option<Served> {
         let (group, _) = split_api_version(&reference.api_version);
-        self.served.iter().find(|served| served.resource.group == group && *served.kind == *reference.kind)
+        let builtin =
+            self.served.iter().find(|served| served.resource.group == group && *served.kind == *reference.kind);
+        builtin.cloned().or_else(|| definitions::of_kind(snapshot, group, &reference.kind))
     }
 
     fn owner<'a>(&self, snapshot: &'a Snapshot, object: &Object, reference: &OwnerReference) -> Owner<'a> {
-        let Some(served) = self.served_kind(reference) else { return Owner::Unknown };
+        let Some(served) = self.served_kind(snapshot, reference) else { return Owner::Unknown };
         if served.namespaced && object.namespace().is_empty() {
             return Owner::Elsewhere;
         }
@@ -56,13 +59,14 @@ impl GarbageCollector {
         let place = Key::new(namespace, &reference.name);
         match snapshot.get(&served.resource, &place) {
             Some(owner) if owner.uid() == &*reference.uid => Owner::There(owner),
-            _ => Owner::Gone(served.resource.clone(), place),
+            _ => Owner::Gone(served.resource, place),
         }
     }
 
-    fn dependents<'a>(&'a self, snapshot: &'a Snapshot, uid: &'a str) -> impl Iterator<Item = (&'a Gvr, &'a Object)> {
-        self.served.iter().flat_map(move |served| {
-            snapshot.by_index(&served.resource, BY_OWNER.name, uid).map(move |object| (&served.resource, object))
+    /// Of any resource that is followed, custom ones among them.
+    fn dependents<'a>(&self, snapshot: &'a Snapshot, uid: &'a str) -> impl Iterator<Item = (&'a Gvr, &'a Object)> {
+        snapshot.resources().flat_map(move |resource| {
+            snapshot.by_index(resource, BY_OWNER.name, uid).map(move |object| (resource, object))
         })
     }
 
@@ -153,7 +157,16 @@ impl Controller for GarbageCollector {
     }
 
     fn watches(&self) -> Vec<Interest> {
-        self.served.iter().map(|served| Interest::metadata(served.resource.clone(), &[BY_OWNER])).collect()
+        let builtin = self.served.iter().map(|served| Interest::metadata(served.resource.clone(), &[BY_OWNER]));
+        builtin.chain([Interest::new(DEFINITIONS, &[BY_KIND, BY_OWNER])]).collect()
+    }
+
+    fn discovers(&self) -> Option<Discovery> {
+        let names = |definition: &Object| {
+            let served = definitions::served(definition);
+            served.map(|served| Interest::metadata(served.resource, &[BY_OWNER])).into_iter().collect()
+        };
+        Some(Discovery { resource: DEFINITIONS, names })
     }
 
     fn wakes(&self, snapshot: &Snapshot, resource: &Gvr, change: &Change) -> Vec<Key> {
@@ -161,7 +174,7 @@ impl Controller for GarbageCollector {
         for object in change.before.iter().chain(&change.after) {
             // A dependent that goes may be what its owner waits for.
             for reference in &object.meta().owner_references {
-                if let Some(served) = self.served_kind(reference)
+                if let Some(served) = self.served_kind(snapshot, reference)
                     && let Owner::There(owner) = self.owner(snapshot, object, reference)
                     && owner.is_deleting()
                 {

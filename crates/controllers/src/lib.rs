@@ -3,6 +3,7 @@
 //! No controller reads a clock, sleeps, remembers or writes: `client::driver` runs them all. A controller knows the
 //! resources it decides about and no other controller; they meet only in the API.
 
+mod definitions;
 mod deployment;
 mod endpoint_slice;
 mod endpoints;

@@ -6,12 +6,13 @@
 //! Pods go first so that no policy that holds them back is deleted before them (KEP-5080). Conditions in the status tell
 //! what the deletion waits for, in upstream's words.
 
-use api::{Gvr, Key, Object};
-use cache::{Action, Change, Controller, Interest, Plan, PlanError, Snapshot};
-use jiff::Timestamp;
+use api::{Gvr, Key, Object, Revision};
+use cache::{Action, Change, Controller, Discovery, Interest, Plan, PlanError, Snapshot};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::Served;
+use crate::definitions::{self, DEFINITIONS};
 use crate::pods::PODS;
 use crate::tree::{Tree, condition, set, time_text, tree_of};
 
@@ -19,6 +20,8 @@ pub(crate) const NAMESPACES: Gvr = Gvr::new("", "v1", "namespaces");
 const FINALIZER: &str = "kubernetes";
 /// Events are not followed; they are deleted with everything else and hold nothing back.
 const UNFOLLOWED: &str = "events";
+/// How long a list of a resource that is new may take.
+const LIST_WAIT: SignedDuration = SignedDuration::from_millis(500);
 
 pub struct NamespaceController {
     /// Namespaced resources, one version each.
@@ -31,10 +34,12 @@ impl NamespaceController {
         let resources = served.iter().filter(|served| served.namespaced).map(|served| served.resource.clone());
         Self { resources: resources.collect() }
     }
+}
 
-    fn followed(&self) -> impl Iterator<Item = &Gvr> {
-        self.resources.iter().filter(|resource| resource.resource != UNFOLLOWED)
-    }
+/// Namespaced resources that are not built in.
+fn custom_resources(snapshot: &Snapshot) -> impl Iterator<Item = Gvr> {
+    let custom = snapshot.list(&DEFINITIONS, None).filter_map(definitions::served);
+    custom.filter(|served| served.namespaced).map(|served| served.resource)
 }
 
 /// Whether the namespace exists and is not being deleted.
@@ -54,8 +59,17 @@ impl Controller for NamespaceController {
     }
 
     fn watches(&self) -> Vec<Interest> {
-        let inside = self.followed().map(|resource| Interest::metadata(resource.clone(), &[]));
-        std::iter::once(Interest::new(NAMESPACES, &[])).chain(inside).collect()
+        let followed = self.resources.iter().filter(|resource| resource.resource != UNFOLLOWED);
+        let inside = followed.map(|resource| Interest::metadata(resource.clone(), &[]));
+        [Interest::new(NAMESPACES, &[]), Interest::new(DEFINITIONS, &[])].into_iter().chain(inside).collect()
+    }
+
+    fn discovers(&self) -> Option<Discovery> {
+        let names = |definition: &Object| {
+            let served = definitions::served(definition).filter(|served| served.namespaced);
+            served.map(|served| Interest::metadata(served.resource, &[])).into_iter().collect()
+        };
+        Some(Discovery { resource: DEFINITIONS, names })
     }
 
     fn wakes(&self, snapshot: &Snapshot, resource: &Gvr, change: &Change) -> Vec<Key> {
@@ -72,9 +86,17 @@ impl Controller for NamespaceController {
         if !namespace.items("spec.finalizers").iter().any(|finalizer| finalizer == FINALIZER) {
             return Ok(Plan::nothing());
         }
-        let remaining = self.remaining(snapshot, &key.name);
+        let custom: Vec<Gvr> = custom_resources(snapshot).collect();
+        let is_listed =
+            |resource: &Gvr| snapshot.table(resource).is_some_and(|table| table.revision() != Revision::ZERO);
+        if !custom.iter().all(is_listed) {
+            // One has just been defined: what it holds is not known yet.
+            return Ok(Plan { wake_at: Some(now + LIST_WAIT), ..Plan::nothing() });
+        }
+        let resources: Vec<Gvr> = self.resources.iter().cloned().chain(custom).collect();
+        let remaining = remaining(snapshot, &resources, &key.name);
         if remaining.is_empty() {
-            let mut actions = self.delete_all(&key.name, self.resources.iter());
+            let mut actions = delete_all(&key.name, resources.iter());
             actions.push(finalize(namespace, key));
             return Ok(Plan::act(actions));
         }
@@ -82,24 +104,23 @@ impl Controller for NamespaceController {
         let due = remaining.iter().filter(|(resource, objects)| {
             (**resource == PODS || !pods_remain) && objects.iter().any(|object| !object.is_deleting())
         });
-        let mut actions = self.delete_all(&key.name, due.map(|(resource, _)| *resource));
+        let mut actions = delete_all(&key.name, due.map(|(resource, _)| *resource));
         actions.extend(show_remaining(namespace, key, &remaining, now));
         Ok(Plan::act(actions))
     }
 }
 
-impl NamespaceController {
-    /// The objects that are left, by resource.
-    fn remaining<'a>(&'a self, snapshot: &'a Snapshot, namespace: &'a str) -> Vec<(&'a Gvr, Vec<&'a Object>)> {
-        let found = self.followed().map(|resource| (resource, snapshot.list(resource, Some(namespace)).collect()));
-        found.filter(|(_, objects): &(_, Vec<_>)| !objects.is_empty()).collect()
-    }
+/// The objects that are left, by resource.
+fn remaining<'a>(snapshot: &'a Snapshot, resources: &'a [Gvr], namespace: &'a str) -> Vec<(&'a Gvr, Vec<&'a Object>)> {
+    let followed = resources.iter().filter(|resource| resource.resource != UNFOLLOWED);
+    let found = followed.map(|resource| (resource, snapshot.list(resource, Some(namespace)).collect()));
+    found.filter(|(_, objects): &(_, Vec<_>)| !objects.is_empty()).collect()
+}
 
-    fn delete_all<'a>(&self, namespace: &str, resources: impl Iterator<Item = &'a Gvr>) -> Vec<Action> {
-        resources
-            .map(|resource| Action::DeleteCollection { resource: resource.clone(), namespace: namespace.into() })
-            .collect()
-    }
+fn delete_all<'a>(namespace: &str, resources: impl Iterator<Item = &'a Gvr>) -> Vec<Action> {
+    resources
+        .map(|resource| Action::DeleteCollection { resource: resource.clone(), namespace: namespace.into() })
+        .collect()
 }
 
 fn finalize(mut namespace: Value, key: &Key) -> Action {
@@ -238,5 +259,35 @@ metadata: {name: other}
               spec.finalizers: ["kubernetes"] -> []
         "#]],
         );
+    }
+
+    const WIDGETS: &str = "
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: widgets.example.com}
+spec: {group: example.com, names: {plural: widgets, kind: Widget}, scope: Namespaced, versions: [{name: v1, served: true}]}
+status: {conditions: [{type: Established, status: 'True'}]}
+";
+
+    #[test]
+    fn custom_resources_are_deleted_too_and_are_listed_first() {
+        check(WIDGETS, expect![[r#"
+            wake at 2026-01-01T12:00:00.5Z
+        "#]]);
+        let controller = NamespaceController::new(&[]);
+        let mut snapshot = crate::testing::cluster(&controller, &format!("{ENDING}{WIDGETS}"));
+        let widgets = Gvr::new("example.com", "v1", "widgets");
+        let definition = snapshot.list(&DEFINITIONS, None).next().unwrap();
+        assert_eq!((controller.discovers().unwrap().names)(definition)[0].resource, widgets);
+        let mut table = cache::Table::new([].into());
+        table.advance(Revision(9));
+        snapshot.insert(widgets, table);
+        let plan = controller.plan(&snapshot, &Key::cluster("shop"), crate::testing::now()).unwrap();
+        expect![[r#"
+            delete all widgets.example.com in shop
+            update namespaces shop finalize
+              spec.finalizers: ["kubernetes"] -> []
+        "#]].assert_eq(&crate::testing::show(&snapshot, &plan));
     }
 }

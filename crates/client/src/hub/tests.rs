@@ -7,7 +7,7 @@ use stdx::{ManualClock, Rng};
 
 use crate::client::Client;
 use crate::env::Env;
-use crate::hub::{Changes, Hub, News};
+use crate::hub::{Changes, Hub, News, Selection};
 use crate::testing::Script;
 use crate::transport::TransportError;
 
@@ -100,4 +100,23 @@ async fn lost_answers_and_refusals_are_tried_again() {
     let hub = start(&script);
     hub.synced().await;
     assert_eq!(names(&hub), "a@3 to 5");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resource_that_is_followed_later_is_listed_and_can_be_forgotten() {
+    const MAPS: Gvr = Gvr::new("", "v1", "configmaps");
+    let script = Script::new();
+    script.answer("GET /api/v1/pods", 200, &list(&[], 5));
+    let _pods = script.watch("WATCH /api/v1/pods");
+    script.answer("GET /api/v1/configmaps", 200, &list(&[pod("late", 6)], 7));
+    let _maps = script.watch("WATCH /api/v1/configmaps");
+    let hub = start(&script);
+    let mut changes = hub.changes();
+    assert_eq!(changed(&mut changes).await, "resync");
+    hub.follow(MAPS, Selection::default());
+    assert_eq!(hub.resource_revision(&MAPS), Some(Revision::ZERO));
+    assert_eq!(changed(&mut changes).await, "late");
+    assert_eq!(hub.resource_revision(&MAPS), Some(Revision(7)));
+    hub.forget(&MAPS);
+    assert_eq!(hub.resource_revision(&MAPS), None);
 }
