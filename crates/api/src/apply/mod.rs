@@ -121,14 +121,18 @@ fn record(entries: &mut Vec<Entry>, old: &Value, new: &Value, place: Place<'_>, 
     let compared = compare(old, new, place, writer);
     let mut changed = compared.added;
     changed.union(&compared.modified);
+    let mine = Entry { set: changed, ..writer.entry(Operation::Update) };
     for entry in entries.iter_mut() {
-        entry.set = entry.set.difference(&changed).difference(&compared.removed);
+        entry.set.subtract(&compared.removed);
+        // What the writer changes stays its own or becomes so.
+        if !entry.is_same_manager(&mine) {
+            entry.set.subtract(&mine.set);
+        }
     }
     entries.retain(|entry| !entry.set.is_empty());
-    if changed.is_empty() {
+    if mine.set.is_empty() {
         return false;
     }
-    let mine = Entry { set: changed, ..writer.entry(Operation::Update) };
     match entries.iter_mut().find(|entry| entry.is_same_manager(&mine)) {
         Some(entry) => {
             entry.set.union(&mine.set);

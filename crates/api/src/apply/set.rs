@@ -85,6 +85,19 @@ impl Set {
         }
     }
 
+    /// Takes away the members of the other set.
+    pub fn subtract(&mut self, other: &Self) {
+        self.own &= !other.own;
+        for (step, gone) in &other.children {
+            if let Some(child) = self.children.get_mut(step) {
+                child.subtract(gone);
+                if child.is_empty() {
+                    self.children.remove(step);
+                }
+            }
+        }
+    }
+
     #[must_use]
     pub fn difference(&self, other: &Self) -> Self {
         let children = self.children.iter().filter_map(|(step, child)| {

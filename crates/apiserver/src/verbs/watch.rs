@@ -245,11 +245,15 @@ impl Frames {
             self.ended = true;
             return;
         }
+        // What came up to here is in the window by now, though nobody may have been woken for it yet: it goes first.
+        let settled = place.settled();
+        if self.make_frames() {
+            return;
+        }
         self.next_bookmark = bookmark_after(timer, self.deadline);
-        let revision = place.settled();
         // Who waits for a revision to come is told nothing older.
-        if revision >= self.seen {
-            let frame = self.bookmark(revision, false);
+        if settled >= self.seen {
+            let frame = self.bookmark(settled, false);
             self.queue.push_back(frame);
         }
     }

@@ -9,8 +9,10 @@ use arc_swap::ArcSwap;
 use rpds::HashTrieMapSync;
 use stdx::Signal;
 use store::{Store, StoreEvent};
+use tokio::time::Instant;
 
 use super::WatchCache;
+use crate::output::monotonic;
 use crate::registry::Registry;
 use crate::storage;
 
@@ -73,12 +75,12 @@ impl Caches {
         cache.apply(&key, object, event.revision);
     }
 
-    /// Everything up to `revision` is in the caches.
-    pub(super) fn advance(&self, revision: Revision) {
-        for cache in self.all() {
-            cache.advance(revision);
-        }
+    /// Everything up to `revision` is in the caches. Gives the time to say so again, where watchers wait to be woken.
+    pub(super) fn advance(&self, revision: Revision) -> Option<Instant> {
+        let now = monotonic();
+        let due = self.all().iter().filter_map(|cache| cache.advance(revision, now)).min();
         self.progress.update(|now| *now = revision);
+        due
     }
 
     pub fn revision(&self) -> Revision {

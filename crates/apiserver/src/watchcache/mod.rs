@@ -14,11 +14,13 @@ pub mod feed;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use api::{Key, Object, Revision};
 use bytes::Bytes;
 use cache::{Change, Table};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::resource::Resource;
 use crate::storage;
@@ -29,6 +31,10 @@ pub const WINDOW_EVENTS_MAX: usize = 4096;
 /// Bytes of objects that the window may keep alive; at least `WINDOW_EVENTS_MIN` events are kept nevertheless.
 pub const WINDOW_BYTES_MAX: usize = 8 << 20;
 const WINDOW_EVENTS_MIN: usize = 128;
+/// What it costs to wake a watcher: a system call and a TLS record, however little they carry.
+const WAKE_COST: Duration = Duration::from_micros(10);
+/// So many watchers are woken at once before the cache rests for as long as that costs.
+const REST_FROM: u32 = 64;
 /// Snapshots kept for continue tokens.
 pub const SNAPSHOTS_MAX: usize = 16;
 
@@ -55,6 +61,10 @@ struct State {
     snapshots: VecDeque<Table>,
     watchers: BTreeMap<u64, Watcher>,
     next_watcher: u64,
+    /// Some watcher has news that it was not woken for.
+    news: bool,
+    /// Nobody is woken before: many watchers get what happens in between with one write each.
+    rests_until: Option<Instant>,
     /// Its resource is gone or served otherwise; nothing more will come.
     closed: bool,
 }
@@ -64,6 +74,7 @@ struct Watcher {
     /// The number of the event that it looks at next.
     cursor: u64,
     wake: Arc<Notify>,
+    news: bool,
 }
 
 /// What a watcher finds when it looks.
@@ -88,6 +99,8 @@ impl WatchCache {
             snapshots: VecDeque::new(),
             watchers: BTreeMap::new(),
             next_watcher: 0,
+            news: false,
+            rests_until: None,
             closed: false,
         };
         Self { fields: resource.field_paths(), resource, state: Mutex::new(state) }
@@ -165,11 +178,12 @@ impl WatchCache {
         state.watchers.values().for_each(|watcher| watcher.wake.notify_one());
     }
 
-    /// Nothing (more) happened to this resource up to `revision`.
-    pub fn advance(&self, revision: Revision) {
+    /// Nothing (more) happened to this resource up to `revision`. Wakes those who have news, or says when to come again.
+    pub fn advance(&self, revision: Revision, now: Instant) -> Option<Instant> {
         let mut state = self.state();
         state.table.advance(revision);
         state.settled = state.settled.max(revision);
+        state.wake(now)
     }
 
     /// Keeps the table for the pages that follow a first one.
@@ -219,7 +233,7 @@ impl WatchCache {
         let id = state.next_watcher;
         state.next_watcher += 1;
         let wake = Arc::new(Notify::new());
-        state.watchers.insert(id, Watcher { trigger, cursor, wake: wake.clone() });
+        state.watchers.insert(id, Watcher { trigger, cursor, wake: wake.clone(), news: false });
         Registration { cache: this.clone(), id, wake }
     }
 
@@ -245,7 +259,8 @@ impl State {
         let number = self.first + self.window.len() as u64;
         for watcher in self.watchers.values_mut() {
             if watcher.trigger.as_ref().is_none_or(|trigger| event.touches(trigger)) {
-                watcher.wake.notify_one();
+                watcher.news = true;
+                self.news = true;
             } else if watcher.cursor == number {
                 watcher.cursor += 1;
             }
@@ -261,6 +276,26 @@ impl State {
                 self.complete_after = oldest.revision;
             }
         }
+    }
+}
+
+impl State {
+    fn wake(&mut self, now: Instant) -> Option<Instant> {
+        if !self.news {
+            return None;
+        }
+        if let Some(until) = self.rests_until.filter(|until| now < *until) {
+            return Some(until);
+        }
+        let mut woken = 0;
+        for watcher in self.watchers.values_mut().filter(|watcher| watcher.news) {
+            watcher.news = false;
+            watcher.wake.notify_one();
+            woken += 1;
+        }
+        self.news = false;
+        self.rests_until = (woken >= REST_FROM).then(|| now + WAKE_COST * woken);
+        None
     }
 }
 
