@@ -19,13 +19,13 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, Response};
 
 use crate::connect;
-use crate::http::body::{Body, Payload};
+use crate::http::body::{self, Body, Payload};
 use crate::http::{Server, gzip, respond, websocket};
 use crate::metrics::{self, Labels};
 use crate::request::{RequestInfo, ResourceRequest, Verb};
 use crate::resource::{Resource, Subresource};
 use crate::user::User;
-use crate::verbs::{Answer, AnswerBody, Params, RequestContext, media_type, no_such_resource};
+use crate::verbs::{Answer, AnswerBody, AnswerStream, Params, RequestContext, media_type, no_such_resource};
 use crate::wellknown;
 
 /// A request as it came in.
@@ -171,9 +171,11 @@ async fn resource(server: Arc<Server>, request: Authorized, labels: &Labels) -> 
     let mut answer = timely.map_err(|_| timed_out())??;
     if is_watch && let AnswerBody::Stream(stream) = answer.body {
         let running = server.engine.metrics().long_running(labels.clone());
-        answer.body = AnswerBody::Stream(Box::pin(stream.inspect(move |_| {
+        let stream: AnswerStream = Box::pin(stream.inspect(move |_| {
             let _until_the_stream_ends = &running;
-        })));
+        }));
+        // Over a WebSocket each frame is a message of its own.
+        answer.body = AnswerBody::Stream(if socket.is_some() { stream } else { body::joined(stream) });
     }
     if let Some(parts) = socket {
         return Ok(websocket::answer(parts, answer, server.stopping.clone()));

@@ -27,6 +27,9 @@ pub const BODY_LEN_MAX: usize = 3 << 20;
 const DISCARDED_LEN_MAX: usize = 256 << 10;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Frames of a stream that are joined.
+const JOINED_MAX: usize = 32;
+
 /// The body of a request.
 pub enum Payload {
     Whole(Bytes),
@@ -94,6 +97,16 @@ pub fn with<T: Send + Sync + 'static>(body: Body, kept: T) -> Body {
         frame
     })
     .boxed()
+}
+
+/// Frames that are ready at the same time, as one: they cost one write.
+pub fn joined(stream: AnswerStream) -> AnswerStream {
+    Box::pin(futures::StreamExt::map(futures::StreamExt::ready_chunks(stream, JOINED_MAX), |frames| {
+        match frames.as_slice() {
+            [one] => one.clone(),
+            many => many.concat().into(),
+        }
+    }))
 }
 
 /// A body that ends with its stream, or when the server stops.

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use api::{Object, Revision, Status, protobuf};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use cache::Table;
 use serde_json::json;
 use tokio::time::Instant;
@@ -29,8 +29,6 @@ const TIMEOUT_MAX_SECS: u64 = 1 << 31;
 const LAST_BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
 /// Frames made ahead of what the client has read.
 const BATCH_MAX: usize = 256;
-/// Frames are joined up to about this size.
-const CHUNK_LEN: usize = 16 << 10;
 
 pub(super) async fn watch(call: Call) -> Result<Answer, Status> {
     let options = ListOptions::read(&call, true)?;
@@ -161,8 +159,9 @@ impl Frames {
 
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            if let Some(chunk) = self.chunk() {
-                return Some(chunk);
+            if let Some(frame) = self.queue.pop_front() {
+                self.delivered.add(1, frame.len());
+                return Some(frame);
             }
             if self.ended {
                 return None;
@@ -172,24 +171,6 @@ impl Frames {
             }
             self.wait().await;
         }
-    }
-
-    /// The frames at hand: one alone as it is shared by all watchers, several joined, so that they cost one write.
-    fn chunk(&mut self) -> Option<Bytes> {
-        let first = self.queue.pop_front()?;
-        if self.queue.is_empty() {
-            self.delivered.add(1, first.len());
-            return Some(first);
-        }
-        let (mut chunk, mut count) = (BytesMut::from(&first[..]), 1);
-        while chunk.len() < CHUNK_LEN
-            && let Some(next) = self.queue.pop_front()
-        {
-            chunk.extend_from_slice(&next);
-            count += 1;
-        }
-        self.delivered.add(count, chunk.len());
-        Some(chunk.freeze())
     }
 
     /// Makes the next frames from what is at hand; false when there is nothing at hand.
