@@ -21,6 +21,7 @@ pub mod selector;
 pub mod status;
 pub mod taint;
 pub mod typed;
+pub mod usage;
 pub mod validation;
 pub mod yaml;
 

@@ -3,6 +3,7 @@
 mod create;
 mod custom;
 mod delete;
+mod infra;
 mod kit;
 mod options;
 mod patch;

@@ -17,6 +17,7 @@ mod pod_garbage;
 mod pods;
 mod rank;
 mod replica_set;
+mod resource_quota;
 mod root_ca;
 mod service_account;
 mod services;
@@ -24,6 +25,7 @@ mod taint_eviction;
 #[cfg(test)]
 mod testing;
 mod tree;
+mod volume_protection;
 
 use std::sync::Arc;
 
@@ -39,9 +41,11 @@ pub use node_ipam::NodeIpamController;
 pub use node_lifecycle::NodeLifecycleController;
 pub use pod_garbage::PodGarbageCollector;
 pub use replica_set::ReplicaSetController;
+pub use resource_quota::ResourceQuotaController;
 pub use root_ca::RootCaPublisher;
 pub use service_account::ServiceAccountController;
 pub use taint_eviction::TaintEvictionController;
+pub use volume_protection::{ClaimProtection, VolumeProtection};
 
 /// A resource that the API server serves and that can be listed, watched and deleted: one version of each.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,5 +83,8 @@ pub fn all(settings: &Settings) -> Vec<Arc<dyn Controller>> {
         Arc::new(TaintEvictionController),
         Arc::new(NodeIpamController::new(&settings.pod_range)),
         Arc::new(PodGarbageCollector),
+        Arc::new(ResourceQuotaController::new(&settings.served)),
+        Arc::new(ClaimProtection),
+        Arc::new(VolumeProtection),
     ]
 }

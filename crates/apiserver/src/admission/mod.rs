@@ -2,11 +2,18 @@
 //!
 //! A plug-in is one file and one line in [`CHAIN`]. It sees the request and the caches, and does no I/O.
 
+mod certificates;
+mod claim_resize;
+mod default_class;
 mod default_toleration_seconds;
+mod limit_ranger;
 mod namespace_lifecycle;
 mod node_restriction;
 mod priority;
+pub(crate) mod resource_quota;
+mod runtime_class;
 mod service_account;
+mod storage_in_use;
 
 use api::status::About;
 use api::{Gvr, Key, Object, Status};
@@ -92,10 +99,19 @@ pub struct Plugin {
 /// In the order in which they run, which is upstream's.
 pub const CHAIN: &[Plugin] = &[
     namespace_lifecycle::PLUGIN,
+    limit_ranger::PLUGIN,
     service_account::PLUGIN,
-    default_toleration_seconds::PLUGIN,
-    priority::PLUGIN,
     node_restriction::PLUGIN,
+    priority::PLUGIN,
+    default_toleration_seconds::PLUGIN,
+    default_class::STORAGE,
+    storage_in_use::PLUGIN,
+    claim_resize::PLUGIN,
+    runtime_class::PLUGIN,
+    certificates::APPROVAL,
+    certificates::SIGNING,
+    certificates::SUBJECT,
+    default_class::INGRESS,
 ];
 
 pub(crate) fn mutate(attributes: &Attributes<'_>, object: &mut Value) -> Result<(), Status> {

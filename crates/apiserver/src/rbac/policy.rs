@@ -283,6 +283,18 @@ pub const ROLES: &[RolePolicy] = &[
         ],
     ),
     role(
+        "system:controller:resourcequota-controller",
+        &[EVENTS, "get,list,watch | * | *", "patch,update | core | resourcequotas/status"],
+    ),
+    role(
+        "system:controller:pvc-protection-controller",
+        &[EVENTS, "get,list,patch,update,watch | core | persistentvolumeclaims", "get,list,watch | core | pods"],
+    ),
+    role(
+        "system:controller:pv-protection-controller",
+        &[EVENTS, "get,list,patch,update,watch | core | persistentvolumes"],
+    ),
+    role(
         "system:controller:root-ca-cert-publisher",
         &[EVENTS, "create,get,list,patch,update,watch | core | configmaps", "get,list,watch | core | namespaces"],
     ),

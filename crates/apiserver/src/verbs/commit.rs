@@ -5,8 +5,13 @@ use bytes::Bytes;
 use serde_json::Value;
 use store::{Commit, Durability, Entry, Precondition, StoreError, StoreKey, Write};
 
-use super::Call;
+use super::{Call, WriteOptions};
+use crate::admission::resource_quota::{self, Charge};
+use crate::admission::{Attributes, Operation};
 use crate::{metrics, storage};
+
+/// How often a write that counts against a quota is tried again when others write there at the same time.
+const CHARGES_MAX: usize = 16;
 
 /// What must be true of the key for the write to happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,17 +31,76 @@ pub(crate) enum CommitError {
 pub(crate) async fn put(call: &Call, key: &Key, expect: Expect, bytes: Bytes) -> Result<Bytes, CommitError> {
     let key = storage::key(&call.stored.gvr, key);
     let write = Write::Put(key.clone(), bytes.clone());
-    let revision = commit(call, key, expect, write).await?;
+    let revision = commit(call, key, expect, write, &[]).await?;
     Ok(storage::with_revision(&bytes, revision))
+}
+
+/// As [`put`], together with what the object uses of its namespace's quotas; refused if that is too much.
+pub(crate) async fn put_charged(
+    call: &Call,
+    key: &Key,
+    bytes: Bytes,
+    object: &Value,
+    old: Option<(&Value, Revision)>,
+    options: &WriteOptions,
+) -> Result<Bytes, CommitError> {
+    let (operation, expect) = match old {
+        None => (Operation::Create, Expect::Absent),
+        Some((_, revision)) => (Operation::Update, Expect::At(revision)),
+    };
+    let attributes = Attributes::new(call, &key.name, operation, options.dry_run, old.map(|(old, _)| old));
+    let stored = storage::key(&call.stored.gvr, key);
+    for _ in 0..CHARGES_MAX {
+        let charges = resource_quota::charge(&attributes, object).map_err(CommitError::Failed)?;
+        let write = Write::Put(stored.clone(), bytes.clone());
+        match try_commit(call, stored.clone(), expect, write, &charges).await {
+            Ok(revision) => return Ok(storage::with_revision(&bytes, revision)),
+            Err(Lost::Object) => return Err(CommitError::Conflict),
+            Err(Lost::Failed(status)) => return Err(CommitError::Failed(status)),
+            // Somebody else used of the same quota: what is left is counted anew.
+            Err(Lost::Quota) => call.catch_up().await.map_err(CommitError::Failed)?,
+        }
+    }
+    let about = api::status::About { group: "", resource: "resourcequotas", name: &key.namespace };
+    Err(CommitError::Failed(Status::conflict(about, super::update::MODIFIED)))
+}
+
+/// Why a commit did not happen.
+enum Lost {
+    /// Somebody else wrote the object.
+    Object,
+    /// Somebody else wrote a quota.
+    Quota,
+    Failed(Status),
 }
 
 /// Deletes the key and returns the revision of the deletion.
 pub(crate) async fn delete(call: &Call, key: &Key, at: Revision) -> Result<Revision, CommitError> {
     let key = storage::key(&call.stored.gvr, key);
-    commit(call, key.clone(), Expect::At(at), Write::Delete(key)).await
+    commit(call, key.clone(), Expect::At(at), Write::Delete(key), &[]).await
 }
 
-async fn commit(call: &Call, key: StoreKey, expect: Expect, write: Write) -> Result<Revision, CommitError> {
+async fn commit(
+    call: &Call,
+    key: StoreKey,
+    expect: Expect,
+    write: Write,
+    charges: &[Charge],
+) -> Result<Revision, CommitError> {
+    try_commit(call, key, expect, write, charges).await.map_err(|lost| match lost {
+        Lost::Object | Lost::Quota => CommitError::Conflict,
+        Lost::Failed(status) => CommitError::Failed(status),
+    })
+}
+
+async fn try_commit(
+    call: &Call,
+    key: StoreKey,
+    expect: Expect,
+    write: Write,
+    charges: &[Charge],
+) -> Result<Revision, Lost> {
+    let own = key.clone();
     let precondition = match expect {
         Expect::Absent => Precondition::Absent(key),
         Expect::At(revision) => Precondition::ModifiedAt(key, revision),
@@ -47,9 +111,12 @@ async fn commit(call: &Call, key: StoreKey, expect: Expect, write: Write) -> Res
         (Write::Put(..), Expect::Absent) => "create",
         (Write::Put(..), Expect::At(_)) => "update",
     };
+    let quota = |charge: &Charge| storage::key(&resource_quota::QUOTAS, &charge.key);
+    let unchanged = charges.iter().map(|charge| Precondition::ModifiedAt(quota(charge), charge.revision));
+    let charged = charges.iter().map(|charge| Write::Put(quota(charge), storage::encode(&charge.quota)));
     let commit = Commit {
-        preconditions: vec![precondition],
-        writes: vec![write],
+        preconditions: std::iter::once(precondition).chain(unchanged).collect(),
+        writes: std::iter::once(write).chain(charged).collect(),
         durability,
         stamp: Some(storage::with_revision),
     };
@@ -57,8 +124,9 @@ async fn commit(call: &Call, key: StoreKey, expect: Expect, write: Write) -> Res
     let done = call.engine.store().commit(commit).await;
     call.engine.metrics().stored(operation, &call.stored.gvr, begun);
     done.map_err(|error| match error {
-        StoreError::Conflict { .. } => CommitError::Conflict,
-        other => CommitError::Failed(Status::internal(other)),
+        StoreError::Conflict { key, .. } if key != own => Lost::Quota,
+        StoreError::Conflict { .. } => Lost::Object,
+        other => Lost::Failed(Status::internal(other)),
     })
 }
 

@@ -4,9 +4,9 @@ use api::Status;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::commit::{self, CommitError, Expect};
+use super::commit::{self, CommitError};
 use super::{Answer, Call, Existing, WriteOptions, decode, managed, meta, prepare, validate};
-use crate::admission::{self, Attributes, Operation};
+use crate::admission::{self, Attributes, Operation, resource_quota};
 use crate::request::Verb;
 use crate::tree;
 
@@ -94,12 +94,14 @@ async fn finish(call: &mut Call, mut object: Value, options: &WriteOptions) -> R
         if taken {
             return Err(CommitError::Conflict);
         }
+        let attributes = Attributes::new(call, &key.name, Operation::Create, true, None);
+        resource_quota::charge(&attributes, &object).map_err(CommitError::Failed)?;
         bytes
     } else {
         if call.context.info.verb == Verb::Create {
             refuse_revision(&object).map_err(CommitError::Failed)?;
         }
-        let json = commit::put(call, &key, Expect::Absent, bytes).await?;
+        let json = commit::put_charged(call, &key, bytes, &object, None, options).await?;
         reservation.keep();
         json
     };

@@ -4,7 +4,7 @@ use api::{Key, Revision, Status};
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::commit::{self, CommitError, Expect};
+use super::commit::{self, CommitError};
 use super::{Answer, Call, WriteOptions, decode, managed, meta, prepare, validate};
 use crate::admission::{self, Attributes, Operation};
 use crate::request::Verb;
@@ -183,7 +183,7 @@ async fn write(
     let json = if options.dry_run || unwritten == existing.json {
         unwritten
     } else {
-        let json = commit::put(call, key, Expect::At(existing.revision), bytes).await?;
+        let json = commit::put_charged(call, key, bytes, &new, Some((old, existing.revision)), options).await?;
         reservation.keep();
         call.engine.services().released(&call.resource, old, Some(&new));
         json

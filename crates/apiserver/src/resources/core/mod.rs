@@ -25,4 +25,4 @@ pub mod secret;
 pub mod service;
 pub(crate) mod service_rules;
 pub mod serviceaccount;
-mod volume_cells;
+pub(crate) mod volume_cells;

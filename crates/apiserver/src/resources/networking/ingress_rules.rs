@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use api::status::Cause;
 use api::validation::Path;
-use api::validation::name::{dns1035_label, dns1123_subdomain, ip, port_name, port_number, wildcard_subdomain};
+use api::validation::name::{dns1123_label, dns1123_subdomain, ip, port_name, port_number, wildcard_subdomain};
 use serde_json::Value;
 
 use super::rules::typed_reference;
@@ -77,9 +77,10 @@ fn http_rule(http: &Value, at: &Path) -> Vec<Cause> {
 }
 
 fn http_path(one: &Value, at: &Path) -> Vec<Cause> {
-    let Some(kind) = one.get("pathType").and_then(Value::as_str) else {
+    let kind = tree::text(one, "pathType");
+    if kind.is_empty() {
         return vec![at.child("pathType").required("pathType must be specified")];
-    };
+    }
     let text = tree::text(one, "path");
     let refuse = |why: &str| at.child("path").invalid(text, why);
     let mut causes = Vec::new();
@@ -127,7 +128,7 @@ fn service_backend(service: &Value, at: &Path) -> Vec<Cause> {
     let mut causes = Vec::new();
     match tree::text(service, "name") {
         "" => causes.push(here.child("name").required("")),
-        name => causes.extend(here.child("name").invalid_each(name, dns1035_label(name))),
+        name => causes.extend(here.child("name").invalid_each(name, dns1123_label(name))),
     }
     let (name, number) = (tree::text(service, "port.name"), tree::int(service, "port.number").unwrap_or_default());
     let port = here.child("port");

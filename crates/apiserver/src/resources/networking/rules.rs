@@ -94,7 +94,11 @@ pub fn canonical_ip(text: &str) -> Vec<String> {
 
 pub fn ip_address(address: &Value) -> Vec<Cause> {
     let at = path("spec.parentRef");
-    let Some(parent) = tree::at(address, "spec.parentRef") else { return vec![at.required("")] };
+    // What nobody wrote reads as empty here.
+    let written = |parent: &&Value| {
+        ["group", "resource", "namespace", "name"].iter().any(|field| !tree::text(parent, field).is_empty())
+    };
+    let Some(parent) = tree::at(address, "spec.parentRef").filter(written) else { return vec![at.required("")] };
     let mut causes = Vec::new();
     let group = tree::text(parent, "group");
     if !group.is_empty() {
