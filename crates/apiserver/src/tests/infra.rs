@@ -211,11 +211,10 @@ async fn an_ingress_names_hosts_paths_and_backends() {
         spec.rules[0].http.paths[0].backend: Invalid value: "": resource or service backend is required
         --
         spec.rules[0].http.paths[0].pathType: Unsupported value: "Glob": supported values: "Exact", "ImplementationSpecific", "Prefix"
-        spec.rules[0].http.paths[0].backend.service.name: Invalid value: "S": a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')
+        spec.rules[0].http.paths[0].backend.service.name: Invalid value: "S": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')
         spec.rules[0].http.paths[0].backend: Required value: port name or number is required
         --
-        spec.rules[0].http.paths[0].pathType: Unsupported value: "": supported values: "Exact", "ImplementationSpecific", "Prefix"
-        spec.rules[0].http.paths[0].backend: Invalid value: "": cannot set both resource and service backends
+        spec.rules[0].http.paths[0].pathType: Required value: pathType must be specified
         --
         spec.defaultBackend: Invalid value: "": cannot set both port name & port number
         spec.rules[0].host: Invalid value: "1.2.3.4": must be a DNS name, not an IP address
@@ -300,8 +299,7 @@ async fn classes_addresses_and_ranges_are_checked() {
         --
         metadata.name: Invalid value: "2001:DB8::1": must be in canonical form ("2001:db8::1")
         --
-        spec.parentRef.resource: Required value
-        spec.parentRef.name: Required value
+        spec.parentRef: Required value
         --
     "#]]).await;
     let range = |cidrs: Value| json!({ "spec": { "cidrs": cidrs } });
@@ -350,7 +348,10 @@ async fn storage_kinds_are_checked() {
         json!({ "spec": { "fsGroupPolicy": "Some", "volumeLifecycleModes": ["Odd"], "nodeAllocatableUpdatePeriodSeconds": 5,
             "tokenRequests": [{ "audience": "a", "expirationSeconds": 1 }, { "audience": "a" }] } }),
     ];
-    check("storage.k8s.io/csidrivers", &objects, expect![[r#"
+    check(
+        "storage.k8s.io/csidrivers",
+        &objects,
+        expect![[r#"
         ok
         spec.fsGroupPolicy: Unsupported value: "Some": supported values: "File", "None", "ReadWriteOnceWithFSType"
         spec.tokenRequests[0].expirationSeconds: Invalid value: 1: may not specify a duration less than 10 minutes
@@ -358,7 +359,9 @@ async fn storage_kinds_are_checked() {
         spec.volumeLifecycleModes: Unsupported value: "Odd": supported values: "Persistent", "Ephemeral"
         spec.nodeAllocatableUpdatePeriodSeconds: Invalid value: 5: must be greater than or equal to 10 seconds
         --
-    "#]]).await;
+    "#]],
+    )
+    .await;
     let objects = [
         json!({ "spec": { "drivers": [{ "name": "d", "nodeID": "n", "topologyKeys": ["a/b"] }] } }),
         json!({ "spec": { "drivers": [{ "name": "d", "nodeID": "", "topologyKeys": ["", "k", "k"] }, { "name": "d", "nodeID": "n", "allocatable": { "count": -1 } }] } }),
@@ -390,12 +393,17 @@ async fn storage_kinds_are_checked() {
         --
     "#]]).await;
     let objects = [json!({ "driverName": "d", "parameters": { "a": "b" } }), json!({ "driverName": "" })];
-    check("storage.k8s.io/volumeattributesclasses", &objects, expect![[r#"
+    check(
+        "storage.k8s.io/volumeattributesclasses",
+        &objects,
+        expect![[r#"
         ok
         driverName: Required value
         parameters: Required value: must contain at least one key/value pair
         --
-    "#]]).await;
+    "#]],
+    )
+    .await;
     let objects =
         [json!({ "storageClassName": "c", "capacity": "1Gi" }), json!({ "storageClassName": "C", "capacity": "-1" })];
     check("storage.k8s.io/csistoragecapacities", &objects, expect![[r#"
@@ -636,7 +644,8 @@ async fn quotas_are_checked_and_their_scopes_are_for_life() {
     expect![[r#"
         spec.scopes: Invalid value: null: field is immutable
         --
-    "#]].assert_eq(&said(&kit, &format!("PUT {QUOTAS}/q"), made).await);
+    "#]]
+    .assert_eq(&said(&kit, &format!("PUT {QUOTAS}/q"), made).await);
 }
 
 /// Counts what is there, as the quota controller does.
@@ -755,7 +764,10 @@ async fn flow_schemas_and_levels_are_checked() {
         limited(json!({ "limitResponse": { "type": "Queue", "queuing": { "queues": 4, "handSize": 5 } } })),
         json!({ "spec": { "type": "Exempt", "limited": {} } }),
     ];
-    check("flowcontrol.apiserver.k8s.io/prioritylevelconfigurations", &objects, expect![[r#"
+    check(
+        "flowcontrol.apiserver.k8s.io/prioritylevelconfigurations",
+        &objects,
+        expect![[r#"
         ok
         spec.limited.nominalConcurrencyShares: Invalid value: -1: must be a non-negative integer
         spec.limited.limitResponse.type: Unsupported value: "Wait": supported values: "Queue", "Reject"
@@ -767,7 +779,9 @@ async fn flow_schemas_and_levels_are_checked() {
         spec.type: Invalid value: "Exempt": type must be 'Exempt' if and only if name is 'exempt'
         spec.limited: Forbidden: must be nil if the type is not Limited
         --
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -874,7 +888,10 @@ async fn webhooks_and_policies_are_checked() {
             json!({ "validations": null, "reinvocationPolicy": "Never", "mutations": [{ "patchType": "JSONPatch" }, { "patchType": "Odd" }] }),
         ),
     ];
-    check("admissionregistration.k8s.io/mutatingadmissionpolicies", &objects, expect![[r#"
+    check(
+        "admissionregistration.k8s.io/mutatingadmissionpolicies",
+        &objects,
+        expect![[r#"
         spec.matchConstraints: Required value
         spec.mutations: Required value: mutations must contain at least one item
         spec.reinvocationPolicy: Required value
@@ -882,7 +899,9 @@ async fn webhooks_and_policies_are_checked() {
         spec.mutations[0].jsonPatch: Required value: must be specified when patchType is JSONPatch
         spec.mutations[1].patchType: Unsupported value: "Odd": supported values: "ApplyConfiguration", "JSONPatch"
         --
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -973,11 +992,16 @@ async fn registrations_and_devices_are_checked() {
         json!({ "spec": {} }),
         json!({ "spec": { "extendedResourceName": "gpu", "selectors": [{}], "config": [{}] } }),
     ];
-    check("resource.k8s.io/deviceclasses", &objects, expect![[r#"
+    check(
+        "resource.k8s.io/deviceclasses",
+        &objects,
+        expect![[r#"
         ok
         spec.selectors[0].cel: Required value
         spec.config[0].opaque: Required value
         spec.extendedResourceName: Invalid value: "gpu": must be a valid extended resource name
         --
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }

@@ -3,10 +3,11 @@
 use api::quantity::Quantity;
 use api::status::Cause;
 use api::validation::Path;
-use api::validation::name::{dns1123_subdomain, qualified_name};
+use api::validation::name::dns1123_subdomain;
 use serde_json::Value;
 
 use super::persistentvolume_sources::{SOURCES, backsteps};
+use super::pod_rules::node_selector;
 use crate::resources::fields::{one_of_at, path, quantity, quantity_positive};
 use crate::tree;
 
@@ -103,61 +104,6 @@ fn node_affinity(affinity: &Value, at: &Path) -> Vec<Cause> {
         return vec![at.child("required").required("must specify required node constraints")];
     };
     node_selector(required, &at.child("required"))
-}
-
-/// Terms by which nodes are chosen.
-pub fn node_selector(selector: &Value, at: &Path) -> Vec<Cause> {
-    let terms = tree::list(selector, "nodeSelectorTerms");
-    let at = at.child("nodeSelectorTerms");
-    if terms.is_empty() {
-        return vec![at.required("must have at least one node selector term")];
-    }
-    let mut causes = Vec::new();
-    for (i, term) in terms.iter().enumerate() {
-        for (list, is_label) in [("matchExpressions", true), ("matchFields", false)] {
-            for (j, one) in tree::list(term, list).iter().enumerate() {
-                causes.extend(node_requirement(one, is_label, &at.index(i).child(list).index(j)));
-            }
-        }
-    }
-    causes
-}
-
-fn node_requirement(one: &Value, is_label: bool, at: &Path) -> Vec<Cause> {
-    let values = tree::texts(one, "values");
-    let (key, operator) = (tree::text(one, "key"), tree::text(one, "operator"));
-    let mut causes = Vec::new();
-    if !is_label {
-        match operator {
-            "In" | "NotIn" if values.len() != 1 => {
-                let why = "must be only one value when `operator` is 'In' or 'NotIn' for node field selector";
-                causes.push(at.child("values").required(why));
-            }
-            "In" | "NotIn" => {}
-            other => causes.push(at.child("operator").invalid(other, "not a valid selector operator")),
-        }
-        if key != "metadata.name" {
-            causes.push(at.child("key").invalid(key, "not a valid field selector key"));
-        }
-        return causes;
-    }
-    let wrong = match operator {
-        "In" | "NotIn" if values.is_empty() => Some("must be specified when `operator` is 'In' or 'NotIn'"),
-        "Gt" | "Lt" if values.len() != 1 => Some("must be specified single value when `operator` is 'Lt' or 'Gt'"),
-        _ => None,
-    };
-    match operator {
-        "Exists" | "DoesNotExist" if !values.is_empty() => {
-            let why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
-            causes.push(at.child("values").forbidden(why));
-        }
-        "In" | "NotIn" | "Gt" | "Lt" | "Exists" | "DoesNotExist" => {
-            causes.extend(wrong.map(|why| at.child("values").required(why)));
-        }
-        other => causes.push(at.child("operator").invalid(other, "not a valid selector operator")),
-    }
-    causes.extend(at.child("key").invalid_each(key, qualified_name(key)));
-    causes
 }
 
 /// Exactly one of them, each with its own rules.

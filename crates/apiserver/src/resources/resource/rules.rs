@@ -373,8 +373,7 @@ fn allocated(allocation: &Value, at: &Path, requests: &Requests<'_>) -> Vec<Caus
         causes
     }));
     if let Some(selector) = allocation.get("nodeSelector") {
-        causes
-            .extend(crate::resources::core::persistentvolume_rules::node_selector(selector, &at.child("nodeSelector")));
+        causes.extend(crate::resources::core::pod_rules::node_selector(selector, &at.child("nodeSelector")));
     }
     causes
 }

@@ -7,7 +7,7 @@ use api::validation::name::{dns1123_label, dns1123_subdomain, label_value, quali
 use serde_json::Value;
 
 use super::rules::{attribute_name, by_name, each, each_once, pool_name};
-use crate::resources::core::persistentvolume_rules::node_selector;
+use crate::resources::core::pod_rules::node_selector;
 use crate::resources::fields::{immutable, path, quantity};
 use crate::resources::storage::driver_name;
 use crate::tree;
