@@ -6,10 +6,12 @@ mod support;
 use apiserver::user::User;
 use bytes::Bytes;
 use expect_test::{Expect, expect};
+use futures::StreamExt;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::TokioIo;
 use pki::Request;
 use support::{Cluster, message};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 fn check(found: &str, expected: &Expect) {
     expected.assert_eq(found);
@@ -133,6 +135,46 @@ async fn http2_is_served_on_the_same_port() {
     let body = response.into_body().collect().await.unwrap().to_bytes();
     let version: serde_json::Value = serde_json::from_slice(&body).unwrap();
     assert!(version["gitVersion"].as_str().unwrap().starts_with("v1.36."));
+    drop(sender);
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_watch_can_be_had_over_a_websocket_with_the_token_among_its_protocols() {
+    let cluster = Cluster::start().await;
+    let stream = cluster.connect(None, "http/1.1").await;
+    let url = "wss://kubernetes/api/v1/namespaces?watch=1&fieldSelector=metadata.name%3Ddefault";
+    let mut request = url.into_client_request().unwrap();
+    // "secret" in base64.
+    let protocols = "base64url.bearer.authorization.k8s.io.c2VjcmV0, events";
+    request.headers_mut().insert("sec-websocket-protocol", protocols.parse().unwrap());
+    let (mut socket, response) = tokio_tungstenite::client_async(request, stream).await.unwrap();
+    assert_eq!(response.headers()["sec-websocket-protocol"], "events");
+    let first = socket.next().await.unwrap().unwrap();
+    let event: serde_json::Value = serde_json::from_str(first.to_text().unwrap()).unwrap();
+    assert_eq!((&event["type"], &event["object"]["metadata"]["name"]), (&"ADDED".into(), &"default".into()));
+    socket.close(None).await.unwrap();
+    while let Some(Ok(_)) = socket.next().await {}
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_refused_request_does_not_cost_its_connection() {
+    let cluster = Cluster::start().await;
+    let stream = cluster.connect(None, "http/1.1").await;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    for (path, token, code) in
+        [("/api/v1/namespaces", "none", 401), ("/apis/none/v1/x", "secret", 404), ("/version", "secret", 405)]
+    {
+        let request = http::Request::post(path).header("host", "kubernetes");
+        let request = request.header("authorization", format!("Bearer {token}"));
+        sender.ready().await.unwrap();
+        let body = http_body_util::Full::new(Bytes::from(vec![b'x'; 100_000]));
+        let response = sender.send_request(request.body(body).unwrap()).await.unwrap();
+        assert_eq!(response.status().as_u16(), code, "{path}");
+        response.into_body().collect().await.unwrap();
+    }
     drop(sender);
     cluster.stop().await;
 }
