@@ -54,6 +54,10 @@ pub struct Resource {
     pub create_on_update: bool,
     /// PUT without a resourceVersion overwrites whatever is there.
     pub unconditional_update: bool,
+    /// A client may give the status of a new object (nodes).
+    pub keeps_status: bool,
+    /// Tables do not begin with the name (events).
+    pub unnamed: bool,
     /// A deletion answers with the object that is gone, not with a Status.
     pub returns_deleted: bool,
     /// `spec.finalizers` holds it besides `metadata.finalizers` (namespaces).
@@ -112,6 +116,8 @@ impl Resource {
             generation: false,
             create_on_update: false,
             unconditional_update: true,
+            keeps_status: false,
+            unnamed: false,
             returns_deleted: false,
             finalized_by_spec: false,
             orphans: None,

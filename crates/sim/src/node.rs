@@ -163,7 +163,7 @@ impl Agent {
         let status = json!({
             "phase": "Running",
             "podIP": ip,
-            "podIPs": [{"ip": ip}],
+            "podIPs": [{"$patch": "replace"}, {"ip": ip}],
             "startTime": now,
             "conditions": [condition("Initialized"), condition("ContainersReady"), condition("Ready"), condition("PodScheduled")],
         });

@@ -139,6 +139,15 @@ pub fn is_plain_finalizer(name: &str) -> bool {
     !name.contains('/') && !matches!(name, "orphan" | "foregroundDeletion" | "kubernetes")
 }
 
+/// A name of somebody's own, or one of the few that have no domain.
+pub fn finalizer_name(name: &str, path: &Path) -> Vec<Cause> {
+    let mut causes = path.invalid_each(name, qualified_name(name));
+    if is_plain_finalizer(name) {
+        causes.push(path.invalid(name, "name is neither a standard finalizer name nor is it fully qualified"));
+    }
+    causes
+}
+
 fn finalizers(finalizers: Option<&Value>, path: &Path) -> Vec<Cause> {
     let mut causes = Vec::new();
     let names: Vec<&str> =

@@ -20,6 +20,7 @@ pub(crate) struct Rows {
     columns: &'static [Column],
     custom: Option<Arc<Custom>>,
     name: Option<fn(&Value) -> String>,
+    unnamed: bool,
     include: Include,
     meta_version: &'static str,
     now: Timestamp,
@@ -33,6 +34,7 @@ impl Rows {
             columns: call.resource.columns,
             custom: call.resource.custom.clone(),
             name: call.resource.name_cell,
+            unnamed: call.resource.unnamed,
             include,
             meta_version: call.form.meta_version,
             now: call.now(),
@@ -77,7 +79,7 @@ impl Rows {
 
     fn row_tree(&self, tree: &Value) -> Value {
         let name = self.name.map_or_else(|| tree::text(tree, "metadata.name").to_owned(), |name| name(tree));
-        let mut cells = vec![Value::from(name)];
+        let mut cells = if self.unnamed { Vec::new() } else { vec![Value::from(name)] };
         if let Some(custom) = &self.custom {
             cells.extend(custom.columns.iter().map(|column| column.cell(tree, self.now)));
         } else if self.columns.is_empty() {
@@ -92,7 +94,8 @@ impl Rows {
     }
 
     fn definitions(&self) -> Value {
-        let mut all = vec![definition("Name", "string", "name", NAME_DESCRIPTION, 0)];
+        let name = definition("Name", "string", "name", NAME_DESCRIPTION, 0);
+        let mut all = if self.unnamed { Vec::new() } else { vec![name] };
         if let Some(custom) = &self.custom {
             let own =
                 custom.columns.iter().map(|c| definition(&c.name, &c.kind, &c.format, &c.description, c.priority));

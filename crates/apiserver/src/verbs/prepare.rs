@@ -24,7 +24,7 @@ pub(crate) fn apply_defaults(resource: &Resource, object: &mut Value) {
 
 /// Takes out of a new object what only its subresources may write.
 pub(crate) fn confine_new(call: &Call, object: &mut Value) {
-    if call.resource.has(&Subresource::Status) {
+    if call.resource.has(&Subresource::Status) && !call.resource.keeps_status {
         tree::remove(object, "status");
     }
     for field in ["selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"] {

@@ -11,7 +11,7 @@ use api::typed::{Pod, Typed};
 use client::query::Patch;
 use client::{Client, Error};
 use k8s_openapi::api::core::v1 as core;
-use serde_json::Value;
+use serde_json::{Value, json};
 use stdx::Backoff;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
@@ -89,8 +89,9 @@ async fn write_all(client: &Client, mut told: watch::Receiver<Option<Told>>, wri
                 Err(error) => {
                     failures += 1;
                     tracing::debug!(pod = %newest.key, "cannot write the status: {error}");
-                    // What the server holds is unknown now: say everything again.
-                    known = newest.uid.map(|uid| Known { uid, status: Value::Null, revision: newest.revision });
+                    // What the server holds is unknown now: say everything again, and replace addresses that it may have.
+                    let status = json!({"podIPs": null, "hostIPs": null});
+                    known = newest.uid.map(|uid| Known { uid, status, revision: newest.revision });
                     tokio::time::sleep(RETRY.delay(failures)).await;
                     continue;
                 }

@@ -3,7 +3,8 @@
 use api::Gvr;
 use serde_json::Value;
 
-use crate::resource::{Column, Resource, Scope};
+use super::endpoints_rules;
+use crate::resource::{Column, Hooks, Resource, Scope};
 use crate::tree;
 
 /// Addresses shown before `+ N more...`.
@@ -15,6 +16,7 @@ pub fn resource() -> Resource {
         short_names: vec!["ep".into()],
         create_on_update: true,
         deprecated: Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
+        hooks: Hooks { validate: Some(endpoints_rules::validate), ..Hooks::default() },
         columns: const {
             &[
                 Column::text("Endpoints", "The addresses and ports that the service leads to.", |o, _| {
@@ -28,20 +30,26 @@ pub fn resource() -> Resource {
 }
 
 fn addresses(endpoints: &Value) -> String {
+    let subsets = tree::list(endpoints, "subsets");
+    if subsets.is_empty() {
+        return "<none>".to_owned();
+    }
     let mut all = Vec::new();
-    for subset in tree::list(endpoints, "subsets") {
+    for subset in subsets {
+        let ips = || tree::list(subset, "addresses").iter().map(|address| tree::text(address, "ip"));
         let ports = tree::list(subset, "ports");
-        for address in tree::list(subset, "addresses") {
-            let ip = tree::text(address, "ip");
-            if ports.is_empty() {
-                all.push(ip.to_owned());
-            }
-            all.extend(ports.iter().map(|port| format!("{ip}:{}", tree::int(port, "port").unwrap_or_default())));
+        if ports.is_empty() {
+            all.extend(ips().map(str::to_owned));
+        }
+        for port in ports {
+            let number = tree::int(port, "port").unwrap_or_default();
+            all.extend(
+                ips().map(|ip| if ip.contains(':') { format!("[{ip}]:{number}") } else { format!("{ip}:{number}") }),
+            );
         }
     }
-    match all.len() {
-        0 => "<none>".to_owned(),
-        count if count > SHOWN_MAX => format!("{} + {} more...", all[..SHOWN_MAX].join(","), count - SHOWN_MAX),
-        _ => all.join(","),
+    match all.len().checked_sub(SHOWN_MAX).filter(|more| *more > 0) {
+        Some(more) => format!("{} + {more} more...", all[..SHOWN_MAX].join(",")),
+        None => all.join(","),
     }
 }

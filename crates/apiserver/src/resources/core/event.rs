@@ -3,8 +3,9 @@
 use api::Gvr;
 use serde_json::{Map, Value};
 
+use super::event_rules;
 use crate::output::age;
-use crate::resource::{Column, Resource, Scope};
+use crate::resource::{Column, Hooks, Resource, Scope};
 use crate::tree;
 
 pub const GVR: Gvr = Gvr::new("", "v1", "events");
@@ -27,9 +28,11 @@ pub fn resource() -> Resource {
     Resource {
         short_names: vec!["ev".into()],
         buffered: true,
+        unnamed: true,
         create_on_update: true,
         selectable_fields: SELECTABLE,
         columns: COLUMNS,
+        hooks: Hooks { validate: Some(event_rules::validate), ..Hooks::default() },
         // Old clients name events as they like.
         name_rule: |_| Vec::new(),
         ..Resource::new(GVR, "Event", "event", Scope::Namespaced, "io.k8s.api.core.v1.Event")
@@ -70,11 +73,13 @@ fn object(event: &Value) -> String {
 }
 
 fn source(event: &Value) -> String {
-    let component = either(event, "source.component", "deprecatedSource.component");
-    let component =
-        if component.is_empty() { either(event, "reportingComponent", "reportingController") } else { component };
-    let host = either(event, "source.host", "deprecatedSource.host");
-    if host.is_empty() { component.to_owned() } else { format!("{component}, {host}") }
+    let or = |first: &'_ str, second: &'_ str| if first.is_empty() { second.to_owned() } else { first.to_owned() };
+    let component = or(
+        either(event, "source.component", "deprecatedSource.component"),
+        either(event, "reportingComponent", "reportingController"),
+    );
+    let host = or(either(event, "source.host", "deprecatedSource.host"), tree::text(event, "reportingInstance"));
+    if host.is_empty() { component } else { format!("{component}, {host}") }
 }
 
 fn count(event: &Value) -> i64 {

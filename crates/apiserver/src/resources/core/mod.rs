@@ -3,11 +3,14 @@
 pub mod configmap;
 mod data_rules;
 pub mod endpoints;
+mod endpoints_rules;
 pub mod event;
+pub(crate) mod event_rules;
 pub mod limitrange;
 mod limitrange_rules;
 pub mod namespace;
 pub mod node;
+mod node_rules;
 pub mod persistentvolume;
 pub(crate) mod persistentvolume_rules;
 mod persistentvolume_sources;

@@ -1,6 +1,9 @@
 //! Namespace: a room for names. Its controller empties it before it goes.
 
 use api::Gvr;
+use api::status::Cause;
+use api::validation::Path;
+use api::validation::meta::finalizer_name;
 use serde_json::{Value, json};
 
 use crate::resource::{Column, HookContext, Hooks, Resource, Scope, Subresource};
@@ -28,6 +31,9 @@ pub fn resource() -> Resource {
             default: Some(default),
             prepare_create: Some(prepare_create),
             prepare_update: Some(prepare_update),
+            validate_create: Some(validate_create),
+            validate_status: Some(validate_status),
+            validate_part: Some(validate_finalize),
             ..Hooks::default()
         },
         ..Resource::new(gvr, "Namespace", "namespace", Scope::Cluster, "io.k8s.api.core.v1.Namespace")
@@ -55,4 +61,30 @@ fn prepare_update(new: &mut Value, old: &Value, context: &HookContext<'_>) {
     if context.subresource.is_empty() {
         tree::copy(new, old, "spec.finalizers");
     }
+}
+
+/// Upstream names the list of a new namespace, and the item of one that is finalized.
+fn validate_create(namespace: &Value) -> Vec<Cause> {
+    let path = Path::new("spec").child("finalizers");
+    tree::texts(namespace, "spec.finalizers").into_iter().flat_map(|name| finalizer_name(name, &path)).collect()
+}
+
+fn validate_finalize(_: &str, new: &Value, _: &Value) -> Vec<Cause> {
+    let path = Path::new("spec").child("finalizers");
+    let names = tree::texts(new, "spec.finalizers").into_iter().enumerate();
+    names.flat_map(|(i, name)| finalizer_name(name, &path.index(i))).collect()
+}
+
+/// The phase says whether the namespace is being deleted.
+fn validate_status(new: &Value, _: &Value) -> Vec<Cause> {
+    let phase = tree::text(new, "status.phase");
+    let (wanted, why) = if tree::is_set(new, "metadata.deletionTimestamp") {
+        ("Terminating", "may only be 'Terminating' if `deletionTimestamp` is not empty")
+    } else {
+        ("Active", "may only be 'Active' if `deletionTimestamp` is empty")
+    };
+    if phase == wanted {
+        return Vec::new();
+    }
+    vec![Path::new("status").child("Phase").invalid(phase, why)]
 }

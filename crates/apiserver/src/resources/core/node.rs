@@ -1,10 +1,9 @@
 //! Node: a machine that runs pods.
 
 use api::Gvr;
-use api::status::Cause;
 use serde_json::{Value, json};
 
-use crate::causes::forbidden;
+use super::node_rules;
 use crate::resource::{Column, HookContext, Hooks, Resource, Scope, Subresource};
 use crate::tree;
 
@@ -17,11 +16,14 @@ pub fn resource() -> Resource {
         short_names: vec!["no".into()],
         selectable_fields: &["spec.unschedulable"],
         subresources: &[Subresource::Connect("proxy"), Subresource::Status],
+        keeps_status: true,
         columns: COLUMNS,
         hooks: Hooks {
             default: Some(default),
             prepare_create: Some(prepare_create),
-            validate_update: Some(validate_update),
+            validate: Some(node_rules::validate),
+            validate_update: Some(node_rules::validate_update),
+            validate_status: Some(node_rules::validate_update),
             ..Hooks::default()
         },
         ..Resource::new(Gvr::new("", "v1", "nodes"), "Node", "node", Scope::Cluster, "io.k8s.api.core.v1.Node")
@@ -89,29 +91,21 @@ fn address(node: &Value, kind: &str) -> String {
     found.map_or("<none>", |address| tree::text(address, "address")).to_owned()
 }
 
-/// One range is the first of all ranges.
+/// One range is the first of all ranges, whichever of the two the writer gave.
 fn default(node: &mut Value) {
     let range = tree::text(node, "spec.podCIDR").to_owned();
-    if !range.is_empty() && tree::list(node, "spec.podCIDRs").is_empty() {
+    let first = tree::texts(node, "spec.podCIDRs").first().copied().unwrap_or_default().to_owned();
+    if !range.is_empty() && first != range {
         tree::set(node, "spec.podCIDRs", json!([range]));
+    } else if range.is_empty() && !first.is_empty() {
+        tree::set(node, "spec.podCIDR", first);
     }
 }
 
 /// A node is not ready until its kubelet says so (upstream's TaintNodesByCondition).
 fn prepare_create(node: &mut Value, _: &HookContext<'_>) {
-    tree::set(node, "status", json!({}));
     let taints = tree::list_mut(node, "spec.taints");
     if !taints.iter().any(|taint| tree::text(taint, "key") == NOT_READY) {
         taints.push(json!({ "key": NOT_READY, "effect": "NoSchedule" }));
     }
-}
-
-fn validate_update(new: &Value, old: &Value) -> Vec<Cause> {
-    let mut causes = Vec::new();
-    for field in ["spec.podCIDR", "spec.podCIDRs", "spec.providerID"] {
-        if tree::is_set(old, field) && tree::at(new, field) != tree::at(old, field) {
-            causes.push(forbidden(field, "node updates may not change it except from \"\" to valid"));
-        }
-    }
-    causes
 }

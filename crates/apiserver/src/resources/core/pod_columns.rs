@@ -57,13 +57,29 @@ fn condition(pod: &Value, kind: &str) -> bool {
     all.iter().any(|condition| tree::text(condition, "type") == kind && tree::text(condition, "status") == "True")
 }
 
+#[derive(Default)]
 struct Summary {
     ready: usize,
     total: usize,
-    restarts: i64,
-    /// When the last container that was restarted had ended.
-    restarted: String,
     reason: String,
+    restarts: Restarts,
+}
+
+/// How often containers were restarted, and when the last that was had ended.
+#[derive(Clone, Default)]
+struct Restarts {
+    count: i64,
+    last: String,
+}
+
+impl Restarts {
+    fn note(&mut self, status: &Value) {
+        self.count += tree::int(status, "restartCount").unwrap_or_default();
+        let ended = tree::text(status, "lastState.terminated.finishedAt");
+        if ended > self.last.as_str() {
+            ended.clone_into(&mut self.last);
+        }
+    }
 }
 
 impl Summary {
@@ -71,79 +87,60 @@ impl Summary {
         let phase = tree::text(pod, "status.phase");
         let reason = tree::text(pod, "status.reason");
         let reason = if reason.is_empty() { phase } else { reason };
-        let mut summary = Self {
-            ready: 0,
-            total: tree::list(pod, "spec.containers").len(),
-            restarts: 0,
-            restarted: String::new(),
-            reason: reason.to_owned(),
-        };
-        let gated = |condition: &&Value| {
+        let mut summary =
+            Self { total: tree::list(pod, "spec.containers").len(), reason: reason.to_owned(), ..Self::default() };
+        let gated = |condition: &Value| {
             tree::text(condition, "type") == "PodScheduled" && tree::text(condition, "reason") == "SchedulingGated"
         };
-        if tree::list(pod, "status.conditions").iter().any(|condition| gated(&condition)) {
+        if tree::list(pod, "status.conditions").iter().any(gated) {
             summary.reason = "SchedulingGated".to_owned();
         }
-        let initializing = summary.init_containers(pod);
+        let (initializing, sidecars) = summary.init_containers(pod);
         if !initializing || condition(pod, "Initialized") {
-            summary.containers(pod, initializing);
+            summary.restarts = sidecars;
+            summary.containers(pod);
         }
         summary.deletion(pod, phase);
         summary
     }
 
-    /// True while an init container is what the pod waits for.
-    fn init_containers(&mut self, pod: &Value) -> bool {
+    /// Whether an init container is what the pod waits for, and the restarts of those that keep running.
+    fn init_containers(&mut self, pod: &Value) -> (bool, Restarts) {
         let specs = tree::list(pod, "spec.initContainers");
-        let sidecar = |name: &str| {
-            specs.iter().any(|spec| tree::text(spec, "name") == name && tree::text(spec, "restartPolicy") == "Always")
-        };
-        self.total += specs.iter().filter(|spec| tree::text(spec, "restartPolicy") == "Always").count();
-        let (mut regular, mut waiting) = (0, false);
+        let is_sidecar = |spec: &&Value| tree::text(spec, "restartPolicy") == "Always";
+        self.total += specs.iter().filter(is_sidecar).count();
+        let mut sidecars = Restarts::default();
         for (i, status) in tree::list(pod, "status.initContainerStatuses").iter().enumerate() {
-            let count = tree::int(status, "restartCount").unwrap_or_default();
-            let side = sidecar(tree::text(status, "name"));
-            if side && tree::flag(status, "ready") {
-                self.ready += 1;
-            }
-            if waiting {
-                continue;
-            }
-            regular += count;
-            self.note_restart(status);
+            self.restarts.note(status);
+            let side = specs.iter().filter(is_sidecar).any(|spec| spec.get("name") == status.get("name"));
             if side {
-                self.restarts += count;
+                sidecars.note(status);
             }
             let exit = tree::int(status, "state.terminated.exitCode");
-            if exit == Some(0) || (side && tree::flag(status, "started")) {
+            if exit == Some(0) {
                 continue;
             }
-            self.reason = match exit {
-                Some(_) => format!("Init:{}", terminated(status)),
-                None => match tree::text(status, "state.waiting.reason") {
-                    "" | "PodInitializing" => format!("Init:{i}/{}", specs.len()),
-                    reason => format!("Init:{reason}"),
-                },
+            if side && tree::flag(status, "started") {
+                self.ready += usize::from(tree::flag(status, "ready"));
+                continue;
+            }
+            self.reason = match (exit, tree::text(status, "state.waiting.reason")) {
+                (Some(_), _) => format!("Init:{}", terminated(status)),
+                (None, "" | "PodInitializing") => format!("Init:{i}/{}", specs.len()),
+                (None, reason) => format!("Init:{reason}"),
             };
-            waiting = true;
+            return (true, sidecars);
         }
-        if waiting {
-            self.restarts = regular;
-        }
-        waiting
+        (false, sidecars)
     }
 
-    fn containers(&mut self, pod: &Value, initializing: bool) {
-        if initializing {
-            self.restarts = 0;
-        }
+    fn containers(&mut self, pod: &Value) {
         let mut running = false;
         for status in tree::list(pod, "status.containerStatuses").iter().rev() {
-            self.restarts += tree::int(status, "restartCount").unwrap_or_default();
-            self.note_restart(status);
+            self.restarts.note(status);
             let waiting = tree::text(status, "state.waiting.reason");
             if !waiting.is_empty() {
-                self.reason = waiting.to_owned();
+                waiting.clone_into(&mut self.reason);
             } else if tree::is_set(status, "state.terminated") {
                 self.reason = terminated(status);
             } else if tree::flag(status, "ready") && tree::is_set(status, "state.running") {
@@ -154,13 +151,6 @@ impl Summary {
         // Some containers have completed while others still run.
         if self.reason == "Completed" && running {
             self.reason = if condition(pod, "Ready") { "Running" } else { "NotReady" }.to_owned();
-        }
-    }
-
-    fn note_restart(&mut self, status: &Value) {
-        let ended = tree::text(status, "lastState.terminated.finishedAt");
-        if ended > self.restarted.as_str() {
-            self.restarted = ended.to_owned();
         }
     }
 
@@ -188,9 +178,73 @@ fn terminated(status: &Value) -> String {
 }
 
 fn restarts(pod: &Value, now: Timestamp) -> String {
-    let summary = Summary::of(pod);
-    if summary.restarts == 0 || summary.restarted.is_empty() {
-        return summary.restarts.to_string();
+    let Restarts { count, last } = Summary::of(pod).restarts;
+    if count == 0 || last.is_empty() {
+        return count.to_string();
     }
-    format!("{} ({} ago)", summary.restarts, age::since(&summary.restarted, now))
+    format!("{count} ({} ago)", age::since(&last, now))
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+    use serde_json::json;
+
+    use super::*;
+
+    /// Ready, Status and Restarts of a pod of one container, one init container and one sidecar.
+    fn check(status: Value, expected: Expect) {
+        let pod = json!({
+            "metadata": {}, "status": status,
+            "spec": {
+                "containers": [{"name": "c"}],
+                "initContainers": [{"name": "s", "restartPolicy": "Always"}, {"name": "i"}],
+            },
+        });
+        let now = "2026-01-01T00:05:00Z".parse().unwrap();
+        let cells: Vec<Value> = COLUMNS[..3].iter().map(|column| (column.cell)(&pod, now)).collect();
+        expected.assert_eq(&json!(cells).to_string());
+    }
+
+    #[test]
+    fn a_pods_status_is_that_of_what_it_waits_for() {
+        let side = json!({"name": "s", "started": true, "ready": true, "restartCount": 1, "state": {"running": {}},
+            "lastState": {"terminated": {"finishedAt": "2026-01-01T00:00:00Z"}}});
+        let done = json!({"name": "i", "restartCount": 2, "state": {"terminated": {"exitCode": 0}}});
+        let both = json!([side, done]);
+        check(json!({"phase": "Pending"}), expect![[r#"["0/2","Pending","0"]"#]]);
+        let waits = |state: Value| json!({"phase": "Pending", "initContainerStatuses": [side, {"name": "i", "restartCount": 2, "state": state}]});
+        check(waits(json!({"running": {}})), expect![[r#"["1/2","Init:1/2","3 (5m ago)"]"#]]);
+        check(
+            waits(json!({"waiting": {"reason": "PodInitializing"}})),
+            expect![[r#"["1/2","Init:1/2","3 (5m ago)"]"#]],
+        );
+        check(
+            waits(json!({"waiting": {"reason": "CrashLoopBackOff"}})),
+            expect![[r#"["1/2","Init:CrashLoopBackOff","3 (5m ago)"]"#]],
+        );
+        check(waits(json!({"terminated": {"exitCode": 3}})), expect![[r#"["1/2","Init:ExitCode:3","3 (5m ago)"]"#]]);
+        check(
+            waits(json!({"terminated": {"exitCode": 3, "signal": 9}})),
+            expect![[r#"["1/2","Init:Signal:9","3 (5m ago)"]"#]],
+        );
+        let runs = |state: Value, ready: bool| {
+            json!({"phase": "Running", "initContainerStatuses": both,
+            "containerStatuses": [{"name": "c", "ready": ready, "restartCount": 3, "state": state}]})
+        };
+        check(runs(json!({"running": {}}), true), expect![[r#"["2/2","Running","4 (5m ago)"]"#]]);
+        check(
+            runs(json!({"waiting": {"reason": "ImagePullBackOff"}}), false),
+            expect![[r#"["1/2","ImagePullBackOff","4 (5m ago)"]"#]],
+        );
+        check(
+            runs(json!({"terminated": {"exitCode": 0, "reason": "Completed"}}), false),
+            expect![[r#"["1/2","Completed","4 (5m ago)"]"#]],
+        );
+        check(json!({"phase": "Running", "reason": "Evicted"}), expect![[r#"["0/2","Evicted","0"]"#]]);
+        check(
+            json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "reason": "SchedulingGated"}]}),
+            expect![[r#"["0/2","SchedulingGated","0"]"#]],
+        );
+    }
 }

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::data_rules::{self, DATA_BYTES_MAX};
-use crate::causes::{forbidden, invalid_value, required};
+use crate::causes::{forbidden, invalid_value};
 use crate::resource::{Column, Hooks, Resource, Scope};
 use crate::tree;
 
@@ -51,31 +51,66 @@ fn merge_string_data(secret: &mut Value) {
     }
 }
 
-const DOCKER: (&str, &str) = ("kubernetes.io/dockerconfigjson", ".dockerconfigjson");
-const TLS: (&str, &[&str]) = ("kubernetes.io/tls", &["tls.crt", "tls.key"]);
+const ACCOUNT_NAME: &str = "kubernetes.io/service-account.name";
+
+/// Types whose one key must hold a JSON object.
+const JSON: &[(&str, &str)] =
+    &[("kubernetes.io/dockercfg", ".dockercfg"), ("kubernetes.io/dockerconfigjson", ".dockerconfigjson")];
 
 fn validate(secret: &Value) -> Vec<Cause> {
     let kind = tree::text(secret, "type");
     let data = |key: &str| secret.get("data").and_then(|data| data.get(key)).and_then(Value::as_str);
+    let path = Path::new("data");
     let mut causes = data_rules::keys(secret, "data");
     if data_rules::bytes(secret, "data", true) > DATA_BYTES_MAX {
-        causes.push(Path::new("data").too_long(DATA_BYTES_MAX));
+        causes.push(path.too_long(DATA_BYTES_MAX));
     }
-    if kind == DOCKER.0 {
-        let path = format!("data[{}]", DOCKER.1);
-        match data(DOCKER.1).map(|text| STANDARD.decode(text).unwrap_or_default()) {
-            None => causes.push(required(&path, "")),
-            Some(bytes) if serde_json::from_slice::<Value>(&bytes).is_err() => {
-                causes.push(invalid_value(&path, &"<secret contents redacted>".into(), "invalid character"));
+    if let Some((_, key)) = JSON.iter().find(|(of, _)| *of == kind) {
+        let at = path.key(key);
+        match data(key).map(|text| STANDARD.decode(text).unwrap_or_default()) {
+            None => causes.push(at.required("")),
+            Some(bytes) => {
+                causes.extend(not_an_object(&bytes).map(|why| at.invalid("<secret contents redacted>", &why)))
             }
-            Some(_) => {}
         }
     }
-    if kind == TLS.0 {
-        let missing = TLS.1.iter().filter(|key| data(key).is_none());
-        causes.extend(missing.map(|key| required(&format!("data[{key}]"), "")));
+    match kind {
+        "kubernetes.io/service-account-token" => {
+            let name = tree::at(secret, "metadata.annotations").and_then(|all| all.get(ACCOUNT_NAME)?.as_str());
+            if name.unwrap_or_default().is_empty() {
+                causes.push(Path::new("metadata").child("annotations").key(ACCOUNT_NAME).required(""));
+            }
+        }
+        "kubernetes.io/basic-auth" if data("username").is_none() && data("password").is_none() => {
+            causes.extend(["username", "password"].map(|key| path.key(key).required("")));
+        }
+        "kubernetes.io/ssh-auth" if data("ssh-privatekey").unwrap_or_default().is_empty() => {
+            causes.push(path.key("ssh-privatekey").required(""));
+        }
+        "kubernetes.io/tls" => {
+            let missing = ["tls.crt", "tls.key"].into_iter().filter(|key| data(key).is_none());
+            causes.extend(missing.map(|key| path.key(key).required("")));
+        }
+        _ => {}
     }
     causes
+}
+
+/// What Go's decoder says of bytes that are no JSON object.
+fn not_an_object(bytes: &[u8]) -> Option<String> {
+    match serde_json::from_slice::<Value>(bytes) {
+        Ok(Value::Object(_) | Value::Null) => None,
+        Ok(other) => {
+            let kind = match other {
+                Value::String(_) => "string",
+                Value::Array(_) => "array",
+                Value::Bool(_) => "bool",
+                _ => "number",
+            };
+            Some(format!("json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"))
+        }
+        Err(error) => Some(api::schema::syntax_error(bytes, &error)),
+    }
 }
 
 fn validate_update(new: &Value, old: &Value) -> Vec<Cause> {

@@ -34,7 +34,7 @@ pub fn resource() -> Resource {
 const COLUMNS: &[Column] = &[
     Column::text("Type", "How the service is exposed.", |o, _| tree::text(o, "spec.type").into()),
     Column::text("Cluster-IP", "The address inside the cluster.", |o, _| {
-        or_none(tree::text(o, "spec.clusterIP")).into()
+        or_none(tree::texts(o, "spec.clusterIPs").first().copied().unwrap_or_default()).into()
     }),
     Column::text("External-IP", "The addresses outside the cluster.", |o, _| external(o).into()),
     Column::text("Port(s)", "The ports that the service exposes.", |o, _| ports(o).into()),
@@ -47,20 +47,22 @@ fn or_none(text: &str) -> String {
 }
 
 fn external(service: &Value) -> String {
-    let ips = tree::texts(service, "spec.externalIPs").join(",");
+    let mut ips: Vec<String> = tree::texts(service, "spec.externalIPs").into_iter().map(str::to_owned).collect();
     match tree::text(service, "spec.type") {
-        "ExternalName" => or_none(tree::text(service, "spec.externalName")),
+        "ClusterIP" | "NodePort" => or_none(&ips.join(",")),
+        "ExternalName" => tree::text(service, "spec.externalName").to_owned(),
         "LoadBalancer" => {
-            let ingress = tree::list(service, "status.loadBalancer.ingress").iter();
             let address = |entry: &Value| {
                 let ip = tree::text(entry, "ip");
                 if ip.is_empty() { tree::text(entry, "hostname").to_owned() } else { ip.to_owned() }
             };
-            let mut all: Vec<String> = ingress.map(address).collect();
-            all.extend(tree::texts(service, "spec.externalIPs").into_iter().map(str::to_owned));
+            let given = tree::list(service, "status.loadBalancer.ingress").iter().map(address);
+            let given: std::collections::BTreeSet<String> = given.filter(|address| !address.is_empty()).collect();
+            let mut all: Vec<String> = given.into_iter().collect();
+            all.append(&mut ips);
             if all.is_empty() { "<pending>".to_owned() } else { all.join(",") }
         }
-        _ => or_none(&ips),
+        _ => "<unknown>".to_owned(),
     }
 }
 

@@ -3,13 +3,14 @@
 use api::Gvr;
 
 use crate::resource::{Hooks, Resource, Scope};
-use crate::resources::core::event;
+use crate::resources::core::{event, event_rules};
 
 pub fn resource() -> Resource {
     let gvr = Gvr::new("events.k8s.io", "v1", "events");
     Resource {
         short_names: vec!["ev".into()],
         buffered: true,
+        unnamed: true,
         create_on_update: true,
         // In the order of the core resource, whose index it uses.
         selectable_fields: &[
@@ -27,7 +28,14 @@ pub fn resource() -> Resource {
         ],
         columns: event::COLUMNS,
         stored_as: Some(event::GVR),
-        hooks: Hooks { from_stored: Some(event::to_events_group), to_stored: Some(event::to_core), ..Hooks::default() },
+        hooks: Hooks {
+            validate: Some(event_rules::validate_new_group),
+            validate_create: Some(event_rules::validate_new_group_create),
+            validate_update: Some(event_rules::validate_new_group_update),
+            from_stored: Some(event::to_events_group),
+            to_stored: Some(event::to_core),
+            ..Hooks::default()
+        },
         ..Resource::new(gvr, "Event", "event", Scope::Namespaced, "io.k8s.api.events.v1.Event")
     }
 }
