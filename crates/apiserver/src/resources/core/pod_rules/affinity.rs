@@ -42,8 +42,8 @@ fn weight(term: &Value, path: &Path, out: &mut Vec<Cause>) {
     }
 }
 
-/// A NodeSelector, also of volumes and others that ask for nodes.
-pub fn node_selector(selector: &Value, path: &Path) -> Vec<Cause> {
+/// Terms of which one must fit.
+fn node_selector(selector: &Value, path: &Path) -> Vec<Cause> {
     let path = path.child("nodeSelectorTerms");
     let terms = tree::list(selector, "nodeSelectorTerms");
     let mut causes = Vec::new();
