@@ -43,7 +43,7 @@ fn weight(term: &Value, path: &Path, out: &mut Vec<Cause>) {
 }
 
 /// Terms of which one must fit.
-fn node_selector(selector: &Value, path: &Path) -> Vec<Cause> {
+pub fn node_selector(selector: &Value, path: &Path) -> Vec<Cause> {
     let path = path.child("nodeSelectorTerms");
     let terms = tree::list(selector, "nodeSelectorTerms");
     let mut causes = Vec::new();

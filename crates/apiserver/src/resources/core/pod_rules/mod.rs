@@ -28,6 +28,7 @@ use api::validation::name::{dns1123_label, dns1123_subdomain, in_range};
 use api::validation::{Path, meta};
 use serde_json::Value;
 
+pub use affinity::node_selector;
 pub use placement::{taint_effect, tolerations};
 pub use probes::port as port_or_name;
 pub use resize::{keep_resizable, part};
