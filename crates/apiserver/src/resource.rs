@@ -293,6 +293,9 @@ pub struct HookContext<'a> {
     pub subresource: &'a str,
 }
 
+pub type Warn = fn(&Value, Option<&Value>) -> Vec<String>;
+pub type ValidatePart = fn(&str, &Value, &Value) -> Vec<Cause>;
+
 /// What only code can say about a resource. Every hook is optional; a hook that is absent does nothing.
 #[derive(Clone, Copy, Default)]
 pub struct Hooks {
@@ -312,9 +315,9 @@ pub struct Hooks {
     /// What a write to the status must keep to. Arguments: new, old.
     pub validate_status: Option<fn(&Value, &Value) -> Vec<Cause>>,
     /// Warnings about a valid object. Arguments: new, and what it replaces.
-    pub warn: Option<fn(&Value, Option<&Value>) -> Vec<String>>,
+    pub warn: Option<Warn>,
     /// A write to another part (`resize`, `ephemeralcontainers`), named first; then new and old.
-    pub validate_part: Option<fn(&str, &Value, &Value) -> Vec<Cause>>,
+    pub validate_part: Option<ValidatePart>,
     /// The seconds of grace for the object, given those that the request asks for. Without the hook there is no grace.
     pub graceful_deletion: Option<fn(&Value, Option<i64>) -> i64>,
     /// For kinds that a controller empties first ([`Resource::finalized_by_spec`]): what the first deletion writes.

@@ -272,9 +272,12 @@ status: {conditions: [{type: Established, status: 'True'}]}
 
     #[test]
     fn custom_resources_are_deleted_too_and_are_listed_first() {
-        check(WIDGETS, expect![[r#"
+        check(
+            WIDGETS,
+            expect![[r#"
             wake at 2026-01-01T12:00:00.5Z
-        "#]]);
+        "#]],
+        );
         let controller = NamespaceController::new(&[]);
         let mut snapshot = crate::testing::cluster(&controller, &format!("{ENDING}{WIDGETS}"));
         let widgets = Gvr::new("example.com", "v1", "widgets");
@@ -288,6 +291,7 @@ status: {conditions: [{type: Established, status: 'True'}]}
             delete all widgets.example.com in shop
             update namespaces shop finalize
               spec.finalizers: ["kubernetes"] -> []
-        "#]].assert_eq(&crate::testing::show(&snapshot, &plan));
+        "#]]
+        .assert_eq(&crate::testing::show(&snapshot, &plan));
     }
 }

@@ -12,7 +12,7 @@ use http::Method;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
-use super::policy::{BINDINGS, BindingPolicy, CONTROLLER_PREFIX, NAMESPACES, ROLES as POLICIES, RolePolicy};
+use super::policy::{self, BINDINGS, BindingPolicy, CONTROLLER_PREFIX, NAMESPACES, RolePolicy};
 use super::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, GROUP, ROLE_BINDINGS, ROLES};
 use crate::http::Server;
 use crate::user::User;
@@ -34,8 +34,8 @@ pub async fn write(server: &Arc<Server>) -> Result<(), Status> {
         object: json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}),
     });
     write_all(server, namespaces.collect()).await?;
-    let roles = POLICIES.iter().map(role);
-    let controllers = POLICIES.iter().filter_map(controller_binding);
+    let roles = policy::roles().map(role);
+    let controllers = policy::roles().filter_map(controller_binding);
     write_all(server, roles.chain(BINDINGS.iter().map(binding)).chain(controllers).collect()).await
 }
 
@@ -132,16 +132,23 @@ fn rules(policy: &RolePolicy) -> Vec<Value> {
     if policy.aggregates.is_empty() {
         return policy.rules.iter().map(|line| rule(line)).collect();
     }
-    POLICIES.iter().filter(|part| part.aggregates_to == policy.aggregates).flat_map(rules).collect()
+    policy::roles().filter(|part| part.aggregates_to == policy.aggregates).flat_map(rules).collect()
+}
+
+/// One list of a line, sorted as upstream sorts it.
+fn sorted(field: &str) -> Vec<&str> {
+    let items = field.split(',').map(str::trim);
+    let mut list: Vec<&str> = items.map(|one| if one == "core" { "" } else { one }).collect();
+    list.sort_unstable();
+    list
 }
 
 fn rule(line: &str) -> Value {
-    let fields: Vec<Vec<&str>> = line.split('|').map(|field| field.split(',').map(str::trim).collect()).collect();
+    let fields: Vec<Vec<&str>> = line.split('|').map(sorted).collect();
     let verbs = &fields[0];
     match &fields[1..] {
         [paths] => json!({"verbs": verbs, "nonResourceURLs": paths}),
         [groups, resources, names @ ..] => {
-            let groups: Vec<&str> = groups.iter().map(|group| if *group == "core" { "" } else { group }).collect();
             let mut rule = json!({"verbs": verbs, "apiGroups": groups, "resources": resources});
             if let [names] = names {
                 rule["resourceNames"] = json!(names);
@@ -159,7 +166,7 @@ fn binding(policy: &BindingPolicy) -> Wanted {
 }
 
 fn controller_binding(policy: &RolePolicy) -> Option<Wanted> {
-    let account = policy.name.strip_prefix(CONTROLLER_PREFIX)?;
+    let account = policy.name.strip_prefix(CONTROLLER_PREFIX).filter(|_| policy.namespace.is_empty())?;
     let subjects = vec![subject(&format!("ServiceAccount/kube-system/{account}"))];
     Some(bound("", policy.name, ("ClusterRole", policy.name), subjects))
 }
@@ -193,7 +200,7 @@ mod tests {
 
     #[test]
     fn every_line_of_the_policy_is_a_rule_and_every_binding_has_its_role() {
-        for policy in POLICIES {
+        for policy in policy::roles() {
             for rule in rules(policy) {
                 let complete = rule["nonResourceURLs"].is_array()
                     || (rule["apiGroups"].is_array() && rule["resources"].is_array());
@@ -204,7 +211,7 @@ mod tests {
         for wanted in BINDINGS {
             let (_, name) = wanted.role.split_once('/').unwrap();
             assert!(
-                POLICIES.iter().any(|policy| policy.name == name && policy.namespace == wanted.namespace),
+                policy::roles().any(|policy| policy.name == name && policy.namespace == wanted.namespace),
                 "{name}"
             );
             assert!(!wanted.subjects.iter().any(|text| subject(text).is_null()), "{}", wanted.name);
@@ -213,7 +220,7 @@ mod tests {
 
     #[test]
     fn admin_has_what_edit_and_view_have() {
-        let of = |name: &str| rules(POLICIES.iter().find(|policy| policy.name == name).unwrap());
+        let of = |name: &str| rules(policy::roles().find(|policy| policy.name == name).unwrap());
         let (admin, edit, view) = (of("admin"), of("edit"), of("view"));
         assert!(view.iter().all(|rule| edit.contains(rule)) && edit.iter().all(|rule| admin.contains(rule)));
         assert!(view.len() < edit.len() && edit.len() < admin.len());

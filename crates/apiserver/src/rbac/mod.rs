@@ -4,6 +4,7 @@
 //! looks only at the bindings of the user and of the user's groups. Members of `system:masters` may do everything.
 
 pub mod bootstrap;
+mod controller_policy;
 mod escalation;
 mod index;
 mod policy;

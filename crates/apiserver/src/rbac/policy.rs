@@ -27,7 +27,7 @@ pub struct BindingPolicy {
 /// The namespaces that every cluster has.
 pub const NAMESPACES: &[&str] = &["default", "kube-system", "kube-public", "kube-node-lease"];
 
-const fn role(name: &'static str, rules: &'static [&'static str]) -> RolePolicy {
+pub(super) const fn role(name: &'static str, rules: &'static [&'static str]) -> RolePolicy {
     RolePolicy { namespace: "", name, aggregates_to: "", aggregates: "", rules }
 }
 
@@ -47,9 +47,23 @@ const fn bind(name: &'static str, role: &'static str, subjects: &'static [&'stat
     BindingPolicy { namespace: "", name, role, subjects }
 }
 
-const EVENTS: &str = "create,patch,update | core,events.k8s.io | events";
+const fn bind_local(
+    namespace: &'static str,
+    name: &'static str,
+    role: &'static str,
+    subjects: &'static [&'static str],
+) -> BindingPolicy {
+    BindingPolicy { namespace, name, role, subjects }
+}
 
-pub const ROLES: &[RolePolicy] = &[
+/// Every role, those of the controllers included.
+pub fn roles() -> impl Iterator<Item = &'static RolePolicy> {
+    ROLES.iter().chain(super::controller_policy::ROLES)
+}
+
+pub(super) const EVENTS: &str = "create,patch,update | core,events.k8s.io | events";
+
+const ROLES: &[RolePolicy] = &[
     role("cluster-admin", &["* | * | *", "* | *"]),
     role(
         "system:discovery",
@@ -96,9 +110,12 @@ pub const ROLES: &[RolePolicy] = &[
              deployments/scale,deployments/rollback,replicasets,replicasets/scale",
             "create,delete,deletecollection,patch,update | autoscaling | horizontalpodautoscalers",
             "create,delete,deletecollection,patch,update | batch | jobs,cronjobs",
+            "create,delete,deletecollection,patch,update | extensions | daemonsets,deployments,deployments/scale,deployments/rollback,\
+             ingresses,replicasets,replicasets/scale,replicationcontrollers/scale,networkpolicies",
             "create,delete,deletecollection,patch,update | policy | poddisruptionbudgets",
             "create,delete,deletecollection,patch,update | networking.k8s.io | ingresses,networkpolicies",
             "create,delete,deletecollection,get,list,patch,update,watch | coordination.k8s.io | leases",
+            "create,delete,deletecollection,patch,update | resource.k8s.io | resourceclaims,resourceclaimtemplates",
         ],
     ),
     part(
@@ -115,8 +132,11 @@ pub const ROLES: &[RolePolicy] = &[
              daemonsets/status,deployments,deployments/status,deployments/scale,replicasets,replicasets/status,replicasets/scale",
             "get,list,watch | autoscaling | horizontalpodautoscalers,horizontalpodautoscalers/status",
             "get,list,watch | batch | jobs,cronjobs,cronjobs/status,jobs/status",
+            "get,list,watch | extensions | daemonsets,daemonsets/status,deployments,deployments/scale,deployments/status,\
+             ingresses,ingresses/status,replicasets,replicasets/scale,replicasets/status,replicationcontrollers/scale,networkpolicies",
             "get,list,watch | policy | poddisruptionbudgets,poddisruptionbudgets/status",
             "get,list,watch | networking.k8s.io | ingresses,ingresses/status,networkpolicies",
+            "get,list,watch | resource.k8s.io | resourceclaims,resourceclaims/status,resourceclaimtemplates",
         ],
     ),
     role(
@@ -133,10 +153,13 @@ pub const ROLES: &[RolePolicy] = &[
             "delete,get,list,watch | core | pods",
             "create | core | bindings,pods/binding",
             "patch,update | core | pods/status",
-            "get,list,watch | apps | replicasets,statefulsets",
+            "get,list,watch | apps | statefulsets",
             "get,list,watch | policy | poddisruptionbudgets",
             "get,list,patch,update,watch | core | persistentvolumeclaims",
             "get,list,watch | storage.k8s.io | csinodes,csidrivers,csistoragecapacities,storageclasses,volumeattachments",
+            "get,list,watch | resource.k8s.io | deviceclasses,resourceslices,devicetaintrules",
+            "get,list,patch,update,watch | resource.k8s.io | resourceclaims,resourceclaims/status",
+            "get,list,watch | apps,extensions | replicasets",
             "create | authentication.k8s.io | tokenreviews",
             "create | authorization.k8s.io | subjectaccessreviews",
         ],
@@ -177,6 +200,9 @@ pub const ROLES: &[RolePolicy] = &[
             "get,list,watch | storage.k8s.io | csidrivers",
             "create,delete,get,patch,update | storage.k8s.io | csinodes",
             "get,list,watch | node.k8s.io | runtimeclasses",
+            "get | resource.k8s.io | resourceclaims",
+            "create,delete,deletecollection,get,list,patch,update,watch | resource.k8s.io | resourceslices",
+            "get | core | serviceaccounts",
         ],
     ),
     role(
@@ -206,97 +232,53 @@ pub const ROLES: &[RolePolicy] = &[
         ],
     ),
     role(
-        "system:controller:deployment-controller",
+        "system:heapster",
+        &["get,list,watch | core | events,pods,nodes,namespaces", "get,list,watch | extensions | deployments"],
+    ),
+    role("system:node-problem-detector", &["get | core | nodes", "patch | core | nodes/status", EVENTS]),
+    role("system:node-bootstrapper", &["create,get,list,watch | certificates.k8s.io | certificatesigningrequests"]),
+    role("system:kube-aggregator", &["get,list,watch | core | services,endpoints"]),
+    role(
+        "system:persistent-volume-provisioner",
         &[
+            "create,delete,get,list,watch | core | persistentvolumes",
+            "get,list,update,watch | core | persistentvolumeclaims",
+            "get,list,watch | storage.k8s.io | storageclasses",
+            "watch | core | events",
             EVENTS,
-            "get,list,patch,update,watch | apps | deployments",
-            "patch,update | apps | deployments/status,deployments/finalizers",
-            "create,delete,get,list,patch,update,watch | apps | replicasets",
-            "get,list,patch,update,watch | core | pods",
         ],
     ),
     role(
-        "system:controller:replicaset-controller",
+        "system:volume-scheduler",
         &[
-            EVENTS,
-            "get,list,patch,update,watch | apps | replicasets",
-            "patch,update | apps | replicasets/status,replicasets/finalizers",
-            "create,delete,get,list,patch,update,watch | core | pods",
+            "get,list,patch,update,watch | core | persistentvolumes",
+            "get,list,watch | storage.k8s.io | storageclasses",
+            "get,list,patch,update,watch | core | persistentvolumeclaims",
         ],
     ),
     role(
-        "system:controller:endpoint-controller",
-        &[
-            EVENTS,
-            "get,list,watch | core | services,pods,nodes",
-            "create,delete,get,list,patch,update,watch | core | endpoints",
-            "create | core | endpoints/restricted",
-        ],
+        "system:certificates.k8s.io:certificatesigningrequests:nodeclient",
+        &["create | certificates.k8s.io | certificatesigningrequests/nodeclient"],
     ),
     role(
-        "system:controller:endpointslice-controller",
-        &[
-            EVENTS,
-            "get,list,watch | core | services,pods,nodes",
-            "update | core | services/finalizers",
-            "create,delete,get,list,patch,update,watch | discovery.k8s.io | endpointslices",
-            "create | discovery.k8s.io | endpointslices/restricted",
-        ],
+        "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
+        &["create | certificates.k8s.io | certificatesigningrequests/selfnodeclient"],
     ),
     role(
-        "system:controller:service-account-controller",
-        &[EVENTS, "create,get,list,watch | core | serviceaccounts", "get,list,watch | core | namespaces"],
+        "system:certificates.k8s.io:legacy-unknown-approver",
+        &["approve | certificates.k8s.io | signers | kubernetes.io/legacy-unknown"],
     ),
     role(
-        "system:controller:namespace-controller",
-        &[
-            "delete,get,list,patch,update,watch | core | namespaces",
-            "patch,update | core | namespaces/finalize,namespaces/status",
-            "delete,deletecollection,get,list,watch | * | *",
-        ],
-    ),
-    role("system:controller:generic-garbage-collector", &[EVENTS, "delete,get,list,patch,update,watch | * | *"]),
-    role(
-        "system:controller:node-controller",
-        &[
-            EVENTS,
-            "delete,get,list,patch,update,watch | core | nodes",
-            "patch,update | core | nodes/status,pods/status",
-            "delete,get,list,watch | core | pods",
-            "create | core | pods/eviction",
-            "get,list,watch | coordination.k8s.io | leases",
-            "get,list,watch | apps | daemonsets",
-        ],
+        "system:certificates.k8s.io:kubelet-serving-approver",
+        &["approve | certificates.k8s.io | signers | kubernetes.io/kubelet-serving"],
     ),
     role(
-        "system:controller:pod-garbage-collector",
-        &["delete,get,list,watch | core | pods", "get,list,watch | core | nodes", "patch,update | core | pods/status"],
+        "system:certificates.k8s.io:kube-apiserver-client-approver",
+        &["approve | certificates.k8s.io | signers | kubernetes.io/kube-apiserver-client"],
     ),
     role(
-        "system:controller:taint-eviction-controller",
-        &[
-            EVENTS,
-            "get,list,watch | core | nodes",
-            "delete,get,list,watch | core | pods",
-            "patch,update | core | pods/status",
-            "create | core | pods/eviction",
-        ],
-    ),
-    role(
-        "system:controller:resourcequota-controller",
-        &[EVENTS, "get,list,watch | * | *", "patch,update | core | resourcequotas/status"],
-    ),
-    role(
-        "system:controller:pvc-protection-controller",
-        &[EVENTS, "get,list,patch,update,watch | core | persistentvolumeclaims", "get,list,watch | core | pods"],
-    ),
-    role(
-        "system:controller:pv-protection-controller",
-        &[EVENTS, "get,list,patch,update,watch | core | persistentvolumes"],
-    ),
-    role(
-        "system:controller:root-ca-cert-publisher",
-        &[EVENTS, "create,get,list,patch,update,watch | core | configmaps", "get,list,watch | core | namespaces"],
+        "system:certificates.k8s.io:kube-apiserver-client-kubelet-approver",
+        &["approve | certificates.k8s.io | signers | kubernetes.io/kube-apiserver-client-kubelet"],
     ),
     local(
         "kube-system",
@@ -313,6 +295,14 @@ pub const ROLES: &[RolePolicy] = &[
         "system::leader-locking-kube-scheduler",
         &["watch | core | configmaps", "get,update | core | configmaps | kube-scheduler"],
     ),
+    local(
+        "kube-public",
+        "system:controller:bootstrap-signer",
+        &["get,list,watch | core | configmaps", "update | core | configmaps | cluster-info", EVENTS],
+    ),
+    local("kube-system", "system:controller:bootstrap-signer", &["get,list,watch | core | secrets"]),
+    local("kube-system", "system:controller:cloud-provider", &["create,get,list,watch | core | configmaps"]),
+    local("kube-system", "system:controller:token-cleaner", &["delete,get,list,watch | core | secrets", EVENTS]),
 ];
 
 const AUTHENTICATED: &[&str] = &["Group/system:authenticated"];
@@ -338,30 +328,55 @@ pub const BINDINGS: &[BindingPolicy] = &[
         "ClusterRole/system:kube-controller-manager",
         &["User/system:kube-controller-manager"],
     ),
+    bind("system:volume-scheduler", "ClusterRole/system:volume-scheduler", &["User/system:kube-scheduler"]),
     // Upstream binds nobody and lets its Node authorizer narrow the rights to a node's own pods.
     bind("system:node", "ClusterRole/system:node", &["Group/system:nodes"]),
     bind("system:node-proxier", "ClusterRole/system:node-proxier", &["User/system:kube-proxy"]),
     bind("system:kubelet-api-admin", "ClusterRole/system:kubelet-api-admin", &["User/kube-apiserver-kubelet-client"]),
     bind("system:kube-dns", "ClusterRole/system:kube-dns", &["ServiceAccount/kube-system/kube-dns"]),
-    BindingPolicy {
-        namespace: "kube-system",
-        name: "system::extension-apiserver-authentication-reader",
-        role: "Role/extension-apiserver-authentication-reader",
-        subjects: &["User/system:kube-controller-manager", "User/system:kube-scheduler"],
-    },
-    BindingPolicy {
-        namespace: "kube-system",
-        name: "system::leader-locking-kube-controller-manager",
-        role: "Role/system::leader-locking-kube-controller-manager",
-        subjects: &["User/system:kube-controller-manager", "ServiceAccount/kube-system/kube-controller-manager"],
-    },
-    BindingPolicy {
-        namespace: "kube-system",
-        name: "system::leader-locking-kube-scheduler",
-        role: "Role/system::leader-locking-kube-scheduler",
-        subjects: &["User/system:kube-scheduler", "ServiceAccount/kube-system/kube-scheduler"],
-    },
+    bind_local(
+        "kube-system",
+        "system::extension-apiserver-authentication-reader",
+        "Role/extension-apiserver-authentication-reader",
+        &["User/system:kube-controller-manager", "User/system:kube-scheduler"],
+    ),
+    bind_local(
+        "kube-system",
+        "system::leader-locking-kube-controller-manager",
+        "Role/system::leader-locking-kube-controller-manager",
+        &["User/system:kube-controller-manager", "ServiceAccount/kube-system/kube-controller-manager"],
+    ),
+    bind_local(
+        "kube-system",
+        "system::leader-locking-kube-scheduler",
+        "Role/system::leader-locking-kube-scheduler",
+        &["User/system:kube-scheduler", "ServiceAccount/kube-system/kube-scheduler"],
+    ),
+    bind_local(
+        "kube-public",
+        "system:controller:bootstrap-signer",
+        "Role/system:controller:bootstrap-signer",
+        &["ServiceAccount/kube-system/bootstrap-signer"],
+    ),
+    bind_local(
+        "kube-system",
+        "system:controller:bootstrap-signer",
+        "Role/system:controller:bootstrap-signer",
+        &["ServiceAccount/kube-system/bootstrap-signer"],
+    ),
+    bind_local(
+        "kube-system",
+        "system:controller:cloud-provider",
+        "Role/system:controller:cloud-provider",
+        &["ServiceAccount/kube-system/cloud-provider"],
+    ),
+    bind_local(
+        "kube-system",
+        "system:controller:token-cleaner",
+        "Role/system:controller:token-cleaner",
+        &["ServiceAccount/kube-system/token-cleaner"],
+    ),
 ];
 
-/// Every role of this prefix is bound to the ServiceAccount of the same name in kube-system.
+/// Every cluster role of this prefix is bound to the ServiceAccount of the same name in kube-system.
 pub const CONTROLLER_PREFIX: &str = "system:controller:";

@@ -45,7 +45,7 @@ pub use params::Params;
 pub(crate) use params::unescape;
 pub(crate) use patch::{Patch, configuration};
 pub(crate) use {commit::Expect, create::create_object, delete::delete_object, update::Existing, update::replace};
-pub(crate) use {options::DeleteOptions, options::WriteOptions};
+pub(crate) use {options::DeleteOptions, options::Preconditions, options::WriteOptions};
 
 /// A request for a resource, authenticated and authorized.
 #[derive(Clone, Debug)]

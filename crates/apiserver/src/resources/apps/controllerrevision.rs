@@ -31,8 +31,8 @@ const COLUMNS: &[Column] = &[
 
 /// `statefulset.apps/web`.
 fn controller(revision: &Value) -> String {
-    let owners = tree::list(revision, "metadata.ownerReferences").iter();
-    let Some(owner) = owners.filter(|owner| tree::flag(owner, "controller")).next_back() else {
+    let mut owners = tree::list(revision, "metadata.ownerReferences").iter();
+    let Some(owner) = owners.find(|owner| tree::flag(owner, "controller")) else {
         return "<none>".to_owned();
     };
     let kind = tree::text(owner, "kind").to_lowercase();

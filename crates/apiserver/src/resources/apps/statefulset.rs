@@ -23,8 +23,7 @@ pub fn resource() -> Resource {
         hooks: Hooks {
             default: Some(default),
             prepare_create: Some(prepare_create),
-            validate: Some(validate),
-            validate_create: Some(validate_create),
+            validate_create: Some(|set| spec_causes(set, true)),
             validate_update: Some(validate_update),
             validate_status: Some(validate_status),
             warn: Some(warn),
@@ -58,7 +57,8 @@ fn prepare_create(set: &mut Value, _: &HookContext<'_>) {
     tree::set(set, "status", json!({ "replicas": 0, "availableReplicas": 0 }));
 }
 
-fn validate(set: &Value) -> Vec<Cause> {
+/// The name of the service is asked of new sets alone: those that were made before it was checked stay valid.
+fn spec_causes(set: &Value, is_new: bool) -> Vec<Cause> {
     let path = Path::new("spec");
     let spec = &set["spec"];
     let mut causes = Vec::new();
@@ -78,16 +78,13 @@ fn validate(set: &Value) -> Vec<Cause> {
         }
     }
     causes.extend(negative(spec, &path, &["replicas", "minReadySeconds", "ordinals.start"]));
+    let service = tree::text(spec, "serviceName");
+    if is_new && !service.is_empty() {
+        causes.extend(path.child("serviceName").invalid_each(service, dns1123_label(service)));
+    }
     causes.extend(workload::selector(spec, &path, "statefulset"));
     causes.extend(workload::lasting_template(spec, &path, "StatefulSet", ""));
     causes
-}
-
-/// Sets that were made before this was checked stay valid.
-fn validate_create(set: &Value) -> Vec<Cause> {
-    let service = tree::text(set, "spec.serviceName");
-    let whys = if service.is_empty() { Vec::new() } else { dns1123_label(service) };
-    Path::new("spec.serviceName").invalid_each(service, whys)
 }
 
 fn strategy(strategy: &Value, path: &Path) -> Vec<Cause> {
@@ -140,12 +137,14 @@ fn validate_update(new: &Value, old: &Value) -> Vec<Cause> {
         }
         spec
     };
+    let mut causes = spec_causes(new, false);
     if rest(new) == rest(old) {
-        return Vec::new();
+        return causes;
     }
     let why = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', \
                'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
-    vec![Path::new("spec").forbidden(why)]
+    causes.push(Path::new("spec").forbidden(why));
+    causes
 }
 
 fn validate_status(new: &Value, old: &Value) -> Vec<Cause> {

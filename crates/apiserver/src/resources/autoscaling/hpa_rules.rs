@@ -13,8 +13,10 @@ const PERIOD_SECS_MAX: i64 = 1800;
 const WINDOW_SECS_MAX: i64 = 3600;
 const METRIC_TYPES: &[&str] = &["ContainerResource", "External", "Object", "Pods", "Resource"];
 
+type Check = fn(&Value, &Path) -> Vec<Cause>;
+
 /// The sources of a metric: its type and its field, in the order in which upstream looks at them.
-const SOURCES: &[(&str, &str, fn(&Value, &Path) -> Vec<Cause>)] = &[
+const SOURCES: &[(&str, &str, Check)] = &[
     ("Object", "object", object_source),
     ("External", "external", external_source),
     ("Pods", "pods", pods_source),
