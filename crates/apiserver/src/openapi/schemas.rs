@@ -117,6 +117,10 @@ impl Writer<'_> {
         if let Some(text) = text {
             tree["description"] = text.into();
         }
+        if tree.as_object().is_some_and(Map::is_empty) {
+            // kubectl explain takes an empty schema for a missing one.
+            tree["description"] = "Any JSON value that fits the field.".into();
+        }
         let merge = field.patch.merge.then_some("merge");
         let strategies: Vec<&str> = merge.into_iter().chain(field.patch.retain_keys.then_some("retainKeys")).collect();
         if !strategies.is_empty() {
