@@ -69,6 +69,8 @@ pub struct Names(BTreeMap<(String, String), Given>);
 struct Given {
     resources: Vec<String>,
     kinds: Vec<String>,
+    /// It has not got all that it wants.
+    waits: bool,
 }
 
 impl Names {
@@ -78,16 +80,17 @@ impl Names {
         let mut resources = vec![accepted("plural"), accepted("singular")];
         let short = tree::texts(definition, "status.acceptedNames.shortNames");
         resources.extend(short.into_iter().map(str::to_owned));
-        let given = Given { resources, kinds: vec![accepted("kind"), accepted("listKind")] };
+        let waits = definition["spec"]["names"] != definition["status"]["acceptedNames"];
+        let given = Given { resources, kinds: vec![accepted("kind"), accepted("listKind")], waits };
         let group = tree::text(definition, "spec.group").to_owned();
         self.0.insert((group, tree::text(definition, "metadata.name").to_owned()), given);
     }
 
-    /// Forgets a definition by its name; gives the others of its group, which may take its names.
+    /// Forgets a definition by its name; gives those of its group that may have waited for its names.
     pub fn forget(&mut self, name: &str) -> Vec<String> {
         let group = name.split_once('.').map_or("", |(_, group)| group).to_owned();
         self.0.remove(&(group.clone(), name.to_owned()));
-        self.of_group(&group).map(|(name, _)| name.clone()).collect()
+        self.of_group(&group).filter(|(_, given)| given.waits).map(|(name, _)| name.clone()).collect()
     }
 
     fn of_group<'n>(&'n self, group: &'n str) -> impl Iterator<Item = (&'n String, &'n Given)> {
