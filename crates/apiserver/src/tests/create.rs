@@ -17,135 +17,135 @@ async fn a_pod_gets_its_defaults_account_tolerations_and_owners() {
         PODS,
         pod("p"),
         expect![[r#"
-        201 {
-          "apiVersion": "v1",
-          "kind": "Pod",
-          "metadata": {
-            "creationTimestamp": "2026-01-01T00:00:00Z",
-            "generation": 1,
-            "managedFields": [
-              {
-                "apiVersion": "v1",
-                "fieldsType": "FieldsV1",
-                "fieldsV1": {
-                  "f:spec": {
-                    "f:containers": {
-                      "k:{\"name\":\"c\"}": {
-                        ".": {},
-                        "f:image": {},
-                        "f:imagePullPolicy": {},
-                        "f:name": {},
-                        "f:resources": {},
-                        "f:terminationMessagePath": {},
-                        "f:terminationMessagePolicy": {}
+            201 {
+              "apiVersion": "v1",
+              "kind": "Pod",
+              "metadata": {
+                "creationTimestamp": "2026-01-01T00:00:00Z",
+                "generation": 1,
+                "managedFields": [
+                  {
+                    "apiVersion": "v1",
+                    "fieldsType": "FieldsV1",
+                    "fieldsV1": {
+                      "f:spec": {
+                        "f:containers": {
+                          "k:{\"name\":\"c\"}": {
+                            ".": {},
+                            "f:image": {},
+                            "f:imagePullPolicy": {},
+                            "f:name": {},
+                            "f:resources": {},
+                            "f:terminationMessagePath": {},
+                            "f:terminationMessagePolicy": {}
+                          }
+                        },
+                        "f:dnsPolicy": {},
+                        "f:enableServiceLinks": {},
+                        "f:restartPolicy": {},
+                        "f:schedulerName": {},
+                        "f:securityContext": {},
+                        "f:terminationGracePeriodSeconds": {}
                       }
                     },
-                    "f:dnsPolicy": {},
-                    "f:enableServiceLinks": {},
-                    "f:restartPolicy": {},
-                    "f:schedulerName": {},
-                    "f:securityContext": {},
-                    "f:terminationGracePeriodSeconds": {}
+                    "manager": "kit",
+                    "operation": "Update",
+                    "time": "2026-01-01T00:00:00Z"
                   }
-                },
-                "manager": "kit",
-                "operation": "Update",
-                "time": "2026-01-01T00:00:00Z"
-              }
-            ],
-            "name": "p",
-            "namespace": "default",
-            "resourceVersion": "10",
-            "uid": "14d7973c-5c2a-449c-bef1-fd0ed1548fcd"
-          },
-          "spec": {
-            "containers": [
-              {
-                "image": "nginx",
-                "imagePullPolicy": "Always",
-                "name": "c",
-                "resources": {},
-                "terminationMessagePath": "/dev/termination-log",
-                "terminationMessagePolicy": "File",
-                "volumeMounts": [
+                ],
+                "name": "p",
+                "namespace": "default",
+                "resourceVersion": "9",
+                "uid": "14d7973c-5c2a-449c-bef1-fd0ed1548fcd"
+              },
+              "spec": {
+                "containers": [
                   {
-                    "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount",
+                    "image": "nginx",
+                    "imagePullPolicy": "Always",
+                    "name": "c",
+                    "resources": {},
+                    "terminationMessagePath": "/dev/termination-log",
+                    "terminationMessagePolicy": "File",
+                    "volumeMounts": [
+                      {
+                        "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount",
+                        "name": "kube-api-access-b2pxz",
+                        "readOnly": true
+                      }
+                    ]
+                  }
+                ],
+                "dnsPolicy": "ClusterFirst",
+                "enableServiceLinks": true,
+                "preemptionPolicy": "PreemptLowerPriority",
+                "priority": 0,
+                "restartPolicy": "Always",
+                "schedulerName": "default-scheduler",
+                "securityContext": {},
+                "serviceAccount": "default",
+                "serviceAccountName": "default",
+                "terminationGracePeriodSeconds": 30,
+                "tolerations": [
+                  {
+                    "effect": "NoExecute",
+                    "key": "node.kubernetes.io/not-ready",
+                    "operator": "Exists",
+                    "tolerationSeconds": 300
+                  },
+                  {
+                    "effect": "NoExecute",
+                    "key": "node.kubernetes.io/unreachable",
+                    "operator": "Exists",
+                    "tolerationSeconds": 300
+                  }
+                ],
+                "volumes": [
+                  {
                     "name": "kube-api-access-b2pxz",
-                    "readOnly": true
+                    "projected": {
+                      "defaultMode": 420,
+                      "sources": [
+                        {
+                          "serviceAccountToken": {
+                            "expirationSeconds": 3607,
+                            "path": "token"
+                          }
+                        },
+                        {
+                          "configMap": {
+                            "items": [
+                              {
+                                "key": "ca.crt",
+                                "path": "ca.crt"
+                              }
+                            ],
+                            "name": "kube-root-ca.crt"
+                          }
+                        },
+                        {
+                          "downwardAPI": {
+                            "items": [
+                              {
+                                "fieldRef": {
+                                  "apiVersion": "v1",
+                                  "fieldPath": "metadata.namespace"
+                                },
+                                "path": "namespace"
+                              }
+                            ]
+                          }
+                        }
+                      ]
+                    }
                   }
                 ]
-              }
-            ],
-            "dnsPolicy": "ClusterFirst",
-            "enableServiceLinks": true,
-            "preemptionPolicy": "PreemptLowerPriority",
-            "priority": 0,
-            "restartPolicy": "Always",
-            "schedulerName": "default-scheduler",
-            "securityContext": {},
-            "serviceAccount": "default",
-            "serviceAccountName": "default",
-            "terminationGracePeriodSeconds": 30,
-            "tolerations": [
-              {
-                "effect": "NoExecute",
-                "key": "node.kubernetes.io/not-ready",
-                "operator": "Exists",
-                "tolerationSeconds": 300
               },
-              {
-                "effect": "NoExecute",
-                "key": "node.kubernetes.io/unreachable",
-                "operator": "Exists",
-                "tolerationSeconds": 300
+              "status": {
+                "phase": "Pending",
+                "qosClass": "BestEffort"
               }
-            ],
-            "volumes": [
-              {
-                "name": "kube-api-access-b2pxz",
-                "projected": {
-                  "defaultMode": 420,
-                  "sources": [
-                    {
-                      "serviceAccountToken": {
-                        "expirationSeconds": 3607,
-                        "path": "token"
-                      }
-                    },
-                    {
-                      "configMap": {
-                        "items": [
-                          {
-                            "key": "ca.crt",
-                            "path": "ca.crt"
-                          }
-                        ],
-                        "name": "kube-root-ca.crt"
-                      }
-                    },
-                    {
-                      "downwardAPI": {
-                        "items": [
-                          {
-                            "fieldRef": {
-                              "apiVersion": "v1",
-                              "fieldPath": "metadata.namespace"
-                            },
-                            "path": "namespace"
-                          }
-                        ]
-                      }
-                    }
-                  ]
-                }
-              }
-            ]
-          },
-          "status": {
-            "phase": "Pending",
-            "qosClass": "BestEffort"
-          }
-        }"#]],
+            }"#]],
     )
     .await;
 }
