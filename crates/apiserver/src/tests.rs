@@ -4,6 +4,7 @@ mod create;
 mod custom;
 mod delete;
 mod infra;
+mod infra_rules;
 mod jobs;
 mod kit;
 mod options;
