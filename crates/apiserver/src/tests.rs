@@ -3,6 +3,7 @@
 mod create;
 mod custom;
 mod delete;
+mod documents;
 mod infra;
 mod infra_rules;
 mod jobs;
@@ -12,4 +13,5 @@ mod patch;
 mod subresource;
 mod update;
 mod watch;
+mod wire;
 mod workloads;

@@ -9,9 +9,8 @@ mod timeout;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 
+use api::Status;
 use api::status::About;
-use api::{Status, protobuf};
-use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
@@ -25,7 +24,7 @@ use crate::metrics::{self, Labels};
 use crate::request::{RequestInfo, ResourceRequest, Verb};
 use crate::resource::{Resource, Subresource};
 use crate::user::User;
-use crate::verbs::{Answer, AnswerBody, AnswerStream, Params, RequestContext, media_type, no_such_resource};
+use crate::verbs::{Answer, AnswerBody, AnswerStream, Params, RequestContext, no_such_resource};
 use crate::wellknown;
 
 /// A request as it came in.
@@ -187,23 +186,10 @@ async fn dispatch(server: &Server, request: Authorized) -> Result<Answer, Status
     let headers = &request.parts.headers;
     let (content_type, accept) = (header(headers, &CONTENT_TYPE), header(headers, &ACCEPT));
     let user_agent = header(headers, &USER_AGENT);
-    let (body, content_type) = readable(request.payload.read().await?, content_type)?;
+    let body = request.payload.read().await?;
     let Authorized { info, user, params, .. } = request;
     let context = RequestContext { info, user, params, content_type, accept, user_agent, body };
     server.engine.dispatch(context).await
-}
-
-/// The body in a form that the engine reads: protobuf, which typed clients send, becomes JSON.
-fn readable(body: Bytes, content_type: String) -> Result<(Bytes, String), Status> {
-    if media_type(&content_type) != protobuf::CONTENT_TYPE {
-        return Ok((body, content_type));
-    }
-    let json = "application/json".to_owned();
-    if body.is_empty() {
-        return Ok((body, json));
-    }
-    let tree = protobuf::decode(&body).map_err(|why| Status::bad_request(why.to_string()))?;
-    Ok((tree.to_string().into(), json))
 }
 
 fn timed_out() -> Status {

@@ -46,14 +46,9 @@ pub async fn long(body: AnswerBody) -> (AnswerBody, bool) {
     (AnswerBody::Stream(compressed(all)), true)
 }
 
-pub fn whole(bytes: &[u8]) -> Bytes {
+fn whole(bytes: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), Compression::new(LEVEL));
     encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("invariant: memory takes any bytes").into()
-}
-
-/// Whether something of this size is worth it.
-pub fn is_long(len: usize) -> bool {
-    len > PLAIN_LEN_MAX
 }
 
 fn compressed(stream: AnswerStream) -> AnswerStream {
@@ -73,4 +68,51 @@ fn compressed(stream: AnswerStream) -> AnswerStream {
         }
     });
     Box::pin(pieces)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read as _;
+
+    async fn sent(body: AnswerBody) -> (Vec<u8>, bool) {
+        let (body, is_compressed) = long(body).await;
+        let bytes = match body {
+            AnswerBody::Whole(bytes) => bytes.to_vec(),
+            AnswerBody::Stream(stream) => stream.collect::<Vec<_>>().await.concat(),
+        };
+        if !is_compressed {
+            return (bytes, false);
+        }
+        let mut plain = Vec::new();
+        flate2::read::GzDecoder::new(&bytes[..]).read_to_end(&mut plain).unwrap();
+        assert!(bytes.len() < plain.len() / 10);
+        (plain, true)
+    }
+
+    #[tokio::test]
+    async fn only_long_answers_are_compressed_and_read_the_same() {
+        let stream = |pieces: usize| -> AnswerBody {
+            let pieces = (0..pieces).map(|n| Bytes::from(format!("{n:064}").repeat(256)));
+            AnswerBody::Stream(Box::pin(futures::stream::iter(pieces)))
+        };
+        for (body, len, expected) in [
+            (AnswerBody::Whole(vec![b'x'; PLAIN_LEN_MAX].into()), PLAIN_LEN_MAX, false),
+            (AnswerBody::Whole(vec![b'x'; PLAIN_LEN_MAX + 1].into()), PLAIN_LEN_MAX + 1, true),
+            (stream(8), 8 << 14, false),
+            (stream(40), 40 << 14, true),
+        ] {
+            let (plain, is_compressed) = sent(body).await;
+            assert_eq!((plain.len(), is_compressed), (len, expected));
+        }
+    }
+
+    #[test]
+    fn gzip_is_taken_by_its_bare_name() {
+        for (value, expected) in [("gzip", true), ("deflate, gzip", true), ("gzip;q=0", false), ("identity", false)] {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(value));
+            assert_eq!(accepted(&headers), expected, "{value}");
+        }
+    }
 }

@@ -126,6 +126,29 @@ impl Ask<'_> {
         self
     }
 
+    pub fn bytes(mut self, body: impl Into<Bytes>) -> Self {
+        self.context.body = body.into();
+        self
+    }
+
+    /// Code, content type and the whole body as it is sent; a failure as the front would write it.
+    pub async fn raw(self) -> (u16, &'static str, Bytes) {
+        let accept = self.context.accept.clone();
+        match self.kit.engine.dispatch(self.context).await {
+            Err(status) => {
+                let (content_type, bytes) = crate::output::status(&accept, None, "", &status);
+                (status.code, content_type, bytes)
+            }
+            Ok(answer) => {
+                let bytes = match answer.body {
+                    AnswerBody::Whole(bytes) => bytes,
+                    AnswerBody::Stream(stream) => stream.collect::<Vec<_>>().await.concat().into(),
+                };
+                (answer.code, answer.content_type, bytes)
+            }
+        }
+    }
+
     /// The code and the whole body; a failure as its Status.
     pub async fn send(self) -> (u16, Value) {
         let (code, body, _) = self.send_with_warnings().await;

@@ -3,9 +3,9 @@
 
 use std::borrow::Cow;
 
-use api::Status;
 use api::schema::{self, Schema, Validation};
 use api::validation::Path;
+use api::{Status, protobuf};
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -303,11 +303,12 @@ pub(crate) fn json_body(call: &Call) -> Result<Bytes, Status> {
 
 fn json_of_body(content_type: &str, body: &Bytes) -> Result<Bytes, Status> {
     match &*media_type(content_type) {
-        "application/json"
-        | "application/json-patch+json"
-        | "application/merge-patch+json"
-        | "application/strategic-merge-patch+json" => Ok(in_utf8(body)),
-        "application/yaml" | "application/apply-patch+yaml" => yaml_to_json(body),
+        "application/json" => Ok(in_utf8(body)),
+        "application/yaml" => yaml_to_json(body),
+        protobuf::CONTENT_TYPE => match protobuf::decode(body) {
+            Ok(tree) => Ok(tree.to_string().into()),
+            Err(why) => Err(Status::bad_request(why.to_string())),
+        },
         _ => Err(unsupported_media_type(
             "the body of the request was in an unknown format - accepted media types include: application/json, \
              application/yaml, application/vnd.kubernetes.protobuf",
@@ -316,7 +317,7 @@ fn json_of_body(content_type: &str, body: &Bytes) -> Result<Bytes, Status> {
 }
 
 /// A Content-Type without its parameters; JSON where it is empty. What is malformed stays and is known to nobody.
-pub(crate) fn media_type(content_type: &str) -> String {
+fn media_type(content_type: &str) -> String {
     let mut parts = content_type.split(';').map(str::trim);
     let media = parts.next().unwrap_or_default();
     let well_formed = parts.all(|part| part.is_empty() || part.split_once('=').is_some_and(|(key, _)| !key.is_empty()));

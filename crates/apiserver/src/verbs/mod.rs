@@ -38,7 +38,7 @@ use crate::watchcache::WatchCache;
 
 pub(crate) use crate::output::json_of;
 pub(crate) use commit::{CommitError, encode, put};
-pub(crate) use decode::{decode_as, decode_review, media_type, named_schema};
+pub(crate) use decode::{decode_as, decode_review, named_schema};
 pub(crate) use managed::{Tracking, foreign, track_review};
 pub(crate) use meta::{check_name, timestamp};
 pub use params::Params;

@@ -51,10 +51,14 @@ impl Patch {
             }
             "application/strategic-merge-patch+json" => Ok(Self::Strategic(body)),
             "application/apply-patch+yaml" => Ok(Self::Apply(body)),
+            // Routes of built-in kinds refuse what they do not list, before anything looks at the request.
+            _ if schema::builtin().lookup(&call.resource.schema).is_some() => {
+                let refusal = decode::unsupported_media_type("415: Unsupported Media Type");
+                Err(refusal.with_details(api::status::Details::default()))
+            }
             _ => Err(decode::unsupported_media_type(
                 "the body of the request was in an unknown format - accepted media types include: \
-                 application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, \
-                 application/apply-patch+yaml, application/apply-patch+cbor",
+                 application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
             )),
         }
     }

@@ -1,0 +1,112 @@
+//! The documents that describe the API: whole, in all forms, and told apart by their hashes.
+
+use std::collections::BTreeSet;
+
+use api::protobuf::wire::Fields;
+use http::request::Parts;
+use http_body_util::BodyExt;
+use serde_json::Value;
+
+use crate::openapi;
+use crate::registry::Registry;
+
+fn parts(path: &str, headers: &[(&str, &str)]) -> Parts {
+    let request = headers.iter().fold(http::Request::get(path), |request, (name, value)| request.header(*name, *value));
+    request.body(()).unwrap().into_parts().0
+}
+
+async fn v3(registry: &Registry, path: &str, headers: &[(&str, &str)]) -> (u16, String, String, Vec<u8>) {
+    let parts = parts(path, headers);
+    let rest: Vec<&str> = parts.uri.path().split('/').filter(|part| !part.is_empty()).skip(2).collect();
+    let response = openapi::answer(registry, &rest, &parts);
+    let header = |name| response.headers().get(name).map_or("", |value: &http::HeaderValue| value.to_str().unwrap());
+    let (tag, place) = (header("etag").to_owned(), format!("{}{}", header("location"), header("cache-control")));
+    let code = response.status().as_u16();
+    (code, tag, place, response.into_body().collect().await.unwrap().to_bytes().to_vec())
+}
+
+async fn v2(registry: &Registry, accept: &str) -> Vec<u8> {
+    let response = openapi::answer_v2(registry, &parts("/openapi/v2", &[("accept", accept)])).unwrap();
+    assert_eq!(response.status(), 200);
+    response.into_body().collect().await.unwrap().to_bytes().to_vec()
+}
+
+/// All references in a tree.
+fn references(tree: &Value, into: &mut BTreeSet<String>) {
+    match tree {
+        Value::Object(fields) => {
+            into.extend(fields.get("$ref").and_then(Value::as_str).map(str::to_owned));
+            fields.values().for_each(|value| references(value, into));
+        }
+        Value::Array(items) => items.iter().for_each(|item| references(item, into)),
+        _ => {}
+    }
+}
+
+fn check_references(tree: &Value, schemas: &Value, prefix: &str) {
+    let mut found = BTreeSet::new();
+    references(tree, &mut found);
+    for reference in found {
+        let name = reference.strip_prefix(prefix).unwrap();
+        assert!(schemas.get(name).is_some(), "{reference} leads nowhere");
+    }
+}
+
+#[tokio::test]
+async fn every_kind_is_described_in_a_document_that_refers_to_nothing_else() {
+    let registry = Registry::builtin();
+    let index: Value = serde_json::from_slice(&v3(&registry, "/openapi/v3", &[]).await.3).unwrap();
+    let mut described = BTreeSet::new();
+    for (path, entry) in index["paths"].as_object().unwrap() {
+        let (code, _, cached, bytes) = v3(&registry, entry["serverRelativeURL"].as_str().unwrap(), &[]).await;
+        assert_eq!((code, &*cached), (200, "public, immutable"), "{path}");
+        let tree: Value = serde_json::from_slice(&bytes).unwrap();
+        check_references(&tree, &tree["components"]["schemas"], "#/components/schemas/");
+        described.extend(tree["paths"].as_object().unwrap().keys().cloned());
+        for resource in registry.all().filter(|resource| resource.gvr.path("", "").starts_with(&format!("/{path}/"))) {
+            let schema = &tree["components"]["schemas"][&*resource.schema];
+            let kind = &schema["x-kubernetes-group-version-kind"][0];
+            assert_eq!(kind["kind"], *resource.kind.kind, "{}", resource.gvr);
+            assert!(schema["description"].is_string(), "{} has no words", resource.schema);
+        }
+    }
+    for resource in registry.all() {
+        let namespace = if resource.is_namespaced() { "{namespace}" } else { "" };
+        let path = resource.gvr.path(namespace, "");
+        assert!(described.contains(&path), "{path}");
+        for subresource in resource.subresources {
+            let path = format!("{path}/{{name}}/{}", subresource.path());
+            assert!(described.contains(&path), "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_older_document_says_the_same_in_both_forms() {
+    let registry = Registry::builtin();
+    let tree: Value = serde_json::from_slice(&v2(&registry, "application/json").await).unwrap();
+    check_references(&tree, &tree["definitions"], "#/definitions/");
+    let bytes = v2(&registry, "application/com.github.proto-openapi.spec.v2@v1.0+protobuf").await;
+    let within = |number: u32, at: u32| {
+        let mut fields = Fields(&bytes).map(Result::unwrap).filter(|(field, _)| *field == number);
+        let inner = fields.next().unwrap().1.bytes().unwrap();
+        Fields(inner).filter(|field| field.as_ref().unwrap().0 == at).count()
+    };
+    assert_eq!(within(8, 2), tree["paths"].as_object().unwrap().len());
+    assert_eq!(within(9, 1), tree["definitions"].as_object().unwrap().len());
+    let pod = &tree["definitions"]["io.k8s.api.core.v1.PodSpec"]["properties"]["containers"];
+    assert_eq!(pod["x-kubernetes-patch-merge-key"], "name");
+}
+
+#[tokio::test]
+async fn a_known_document_is_not_sent_again_and_an_old_address_leads_on() {
+    let registry = Registry::builtin();
+    let path = "/openapi/v3/apis/apps/v1";
+    let (code, tag, _, _) = v3(&registry, path, &[]).await;
+    assert_eq!(code, 200);
+    assert_eq!(v3(&registry, path, &[("if-none-match", &tag)]).await.0, 304);
+    let (code, _, place, _) = v3(&registry, &format!("{path}?hash=OLD"), &[]).await;
+    assert_eq!((code, place.split("no-cache").next().unwrap()), (301, &*format!("{path}?hash={}", tag.trim_matches('"'))));
+    assert_eq!(v3(&registry, path, &[("accept", "text/html")]).await.0, 406);
+    assert_eq!(v3(&registry, "/openapi/v3/apis/none/v1", &[]).await.0, 404);
+}
