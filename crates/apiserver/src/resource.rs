@@ -85,6 +85,8 @@ pub enum Review {
     SelfSubjectAccess,
     SelfSubjectRules,
     SelfSubject,
+    /// No question but the older form of pods/binding, which is not stored either.
+    Binding,
 }
 
 /// Verbs of a stored resource, in discovery's order.
@@ -131,7 +133,8 @@ impl Resource {
 
     /// A resource that is only asked, never stored.
     pub fn review(gvr: Gvr, kind: &'static str, singular: &'static str, schema: &'static str, review: Review) -> Self {
-        let scope = if review == Review::LocalSubjectAccess { Scope::Namespaced } else { Scope::Cluster };
+        let namespaced = matches!(review, Review::LocalSubjectAccess | Review::Binding);
+        let scope = if namespaced { Scope::Namespaced } else { Scope::Cluster };
         Self { review: Some(review), ..Self::new(gvr, kind, singular, scope, schema) }
     }
 

@@ -26,6 +26,9 @@ pub(crate) async fn answer(
     let Some(review) = review else { return Err(Status::method_not_allowed(about)) };
     let form = verbs::form_of(&context, &resource)?;
     let mut object = verbs::decode_review(&resource, &context)?;
+    if review == Review::Binding {
+        return bind(engine, context, &object).await;
+    }
     if !matches!(review, Review::SelfSubject | Review::SelfSubjectRules) {
         verbs::track_review(engine, &resource, &context, &mut object)?;
     }
@@ -50,9 +53,22 @@ pub(crate) async fn answer(
             rules
         }
         Review::Token => token_status(seams, &object).await,
+        Review::Binding => return Err(Status::internal("a binding is no review")),
     };
     tree::set(&mut object, "status", status);
     output::finish(form.media, Answer::json(201, output::json_of(&object)))
+}
+
+/// A Binding by itself names its pod; it is answered as one that was sent to the pod.
+async fn bind(engine: &Arc<Engine>, mut context: RequestContext, binding: &Value) -> Result<Answer, Status> {
+    let name = tree::text(binding, "metadata.name");
+    if name.is_empty() {
+        return Err(Status::bad_request("name must be provided"));
+    }
+    name.clone_into(&mut context.info.name);
+    "pods".clone_into(&mut context.info.resource);
+    "binding".clone_into(&mut context.info.subresource);
+    Box::pin(verbs::dispatch(engine, context)).await
 }
 
 fn user_tree(user: &User) -> Value {

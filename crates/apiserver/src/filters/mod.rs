@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 use api::Status;
 use api::status::About;
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};

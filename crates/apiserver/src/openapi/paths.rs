@@ -269,12 +269,12 @@ impl<'a> Place<'a> {
                 "tags": [tag(&self.resource.gvr.group, &self.resource.gvr.version)],
                 "operationId": self.operation_id(&operation),
                 "parameters": operation.query.iter().map(|name| query_parameter(name)).collect::<Vec<_>>(),
-                "responses": responses(&operation, schemas),
+                "responses": responses(&operation, self.resource.custom.is_some(), schemas),
                 "x-kubernetes-action": operation.action,
                 "x-kubernetes-group-version-kind": {"group": group, "kind": kind, "version": version},
             });
             if let Some(takes) = &operation.takes {
-                described["requestBody"] = body(takes, schemas);
+                described["requestBody"] = body(takes, self.resource.custom.is_some(), schemas);
             }
             if self.is_watch {
                 described["deprecated"] = true.into();
@@ -344,11 +344,12 @@ pub fn capital(text: &str) -> String {
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
-fn body(takes: &str, schemas: &mut Schemas) -> Value {
+fn body(takes: &str, is_custom: bool, schemas: &mut Schemas) -> Value {
     let schema = schemas.refer(takes);
     let types = if takes.ends_with(".Patch") { &PATCHES[..] } else { &["*/*"] };
+    let can = |name: &&&str| !is_custom || !name.contains("strategic");
     let content: Map<String, Value> =
-        types.iter().map(|name| ((*name).to_owned(), json!({"schema": schema}))).collect();
+        types.iter().filter(can).map(|name| ((*name).to_owned(), json!({"schema": schema}))).collect();
     let mut body = json!({"content": content});
     if !takes.ends_with(".DeleteOptions") {
         body["required"] = true.into();
@@ -356,13 +357,14 @@ fn body(takes: &str, schemas: &mut Schemas) -> Value {
     body
 }
 
-fn responses(operation: &Operation, schemas: &mut Schemas) -> Value {
+fn responses(operation: &Operation, is_custom: bool, schemas: &mut Schemas) -> Value {
     let schema = match operation.gives.as_str() {
         "" => json!({"type": "string"}),
         name => schemas.refer(name),
     };
+    let can = |name: &&&str| !is_custom || !name.contains("protobuf");
     let content: Map<String, Value> =
-        operation.media.iter().map(|name| ((*name).to_owned(), json!({"schema": schema}))).collect();
+        operation.media.iter().filter(can).map(|name| ((*name).to_owned(), json!({"schema": schema}))).collect();
     let mut all = json!({"401": {"description": "Unauthorized"}});
     for code in operation.codes {
         let description = match *code {

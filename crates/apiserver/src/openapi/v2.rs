@@ -99,15 +99,22 @@ fn parameters(tree: Value) -> Value {
 fn schema(tree: Value) -> Value {
     let Value::Object(mut fields) = tree else { return tree };
     if let Some(Value::Array(all)) = fields.remove("allOf") {
-        for part in all {
-            if let Value::Object(part) = part {
-                fields.extend(part);
-            }
-        }
+        let referring = all.into_iter().filter(|part| part.get("$ref").is_some());
+        fields.extend(
+            referring.filter_map(|part| if let Value::Object(part) = part { Some(part) } else { None }).flatten(),
+        );
     }
-    if fields.remove("oneOf").is_some() {
+    let one_of = fields.remove("oneOf");
+    let only_types = |choices: &Vec<Value>| {
+        choices
+            .iter()
+            .all(|choice| choice.as_object().is_some_and(|choice| choice.len() == 1 && choice.contains_key("type")))
+    };
+    if one_of.as_ref().and_then(Value::as_array).is_some_and(only_types) {
         fields.insert("type".to_owned(), "string".into());
     }
+    // The older words have none for these.
+    ["anyOf", "not", "nullable"].iter().for_each(|name| drop(fields.remove(*name)));
     if let Some(Value::String(reference)) = fields.get_mut("$ref")
         && let Some(name) = reference.strip_prefix(V3_REF)
     {

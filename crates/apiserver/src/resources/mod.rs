@@ -29,6 +29,7 @@ use crate::resource::Resource;
 /// Every built-in resource.
 pub fn all() -> Vec<Resource> {
     vec![
+        core::binding::resource(),
         core::configmap::resource(),
         core::endpoints::resource(),
         core::event::resource(),

@@ -106,7 +106,10 @@ async fn a_known_document_is_not_sent_again_and_an_old_address_leads_on() {
     assert_eq!(code, 200);
     assert_eq!(v3(&registry, path, &[("if-none-match", &tag)]).await.0, 304);
     let (code, _, place, _) = v3(&registry, &format!("{path}?hash=OLD"), &[]).await;
-    assert_eq!((code, place.split("no-cache").next().unwrap()), (301, &*format!("{path}?hash={}", tag.trim_matches('"'))));
+    assert_eq!(
+        (code, place.split("no-cache").next().unwrap()),
+        (301, &*format!("{path}?hash={}", tag.trim_matches('"')))
+    );
     assert_eq!(v3(&registry, path, &[("accept", "text/html")]).await.0, 406);
     assert_eq!(v3(&registry, "/openapi/v3/apis/none/v1", &[]).await.0, 404);
 }

@@ -1,5 +1,6 @@
 //! The core group.
 
+pub mod binding;
 pub mod configmap;
 mod data_rules;
 pub mod endpoints;
