@@ -63,7 +63,9 @@ async fn every_kind_is_described_in_a_document_that_refers_to_nothing_else() {
         let tree: Value = serde_json::from_slice(&bytes).unwrap();
         check_references(&tree, &tree["components"]["schemas"], "#/components/schemas/");
         described.extend(tree["paths"].as_object().unwrap().keys().cloned());
-        for resource in registry.all().filter(|resource| resource.gvr.path("", "").starts_with(&format!("/{path}/"))) {
+        for resource in
+            registry.all().filter(|resource| resource.gvr.path("", "") == format!("/{path}/{}", resource.gvr.resource))
+        {
             let schema = &tree["components"]["schemas"][&*resource.schema];
             let kind = &schema["x-kubernetes-group-version-kind"][0];
             assert_eq!(kind["kind"], *resource.kind.kind, "{}", resource.gvr);
