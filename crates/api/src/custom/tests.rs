@@ -1,3 +1,5 @@
+//! Objects against schemas: what is pruned, defaulted and refused, and what columns find.
+
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 

@@ -1,3 +1,5 @@
+//! Definitions and the reasons why they are refused, in upstream's order and words.
+
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 
