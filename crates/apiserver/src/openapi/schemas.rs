@@ -117,10 +117,6 @@ impl Writer<'_> {
         if let Some(text) = text {
             tree["description"] = text.into();
         }
-        if tree.as_object().is_some_and(Map::is_empty) {
-            // kubectl explain takes an empty schema for a missing one.
-            tree["description"] = "Any JSON value that fits the field.".into();
-        }
         let merge = field.patch.merge.then_some("merge");
         let strategies: Vec<&str> = merge.into_iter().chain(field.patch.retain_keys.then_some("retainKeys")).collect();
         if !strategies.is_empty() {
@@ -239,6 +235,8 @@ fn scalar(ty: &Type) -> Value {
         Type::IntOrString => json!({"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]}),
         Type::Time | Type::MicroTime => json!({"type": "string", "format": "date-time"}),
         Type::Object => json!({"type": "object"}),
-        Type::Any | Type::Struct(_) | Type::Map(_) | Type::List(_) | Type::Ref(_) | Type::Builtin(_) => json!({}),
+        // kubectl explain takes an empty schema for a missing one.
+        Type::Any => json!({"description": "Any JSON value that fits the field."}),
+        Type::Struct(_) | Type::Map(_) | Type::List(_) | Type::Ref(_) | Type::Builtin(_) => json!({}),
     }
 }
