@@ -186,6 +186,7 @@ pub struct Column {
     pub format: &'static str,
     /// Shown with `-o wide` only when it is not zero.
     pub priority: i32,
+    /// Its text, or the documented field that it shows (`io.k8s.api.core.v1.PodSpec.nodeName`), whose text it takes over.
     pub description: &'static str,
     /// The cell: from the object and the present time (for ages).
     pub cell: fn(&Value, jiff::Timestamp) -> Value,
@@ -231,9 +232,12 @@ impl Column {
         Self { priority: 1, ..self }
     }
 
+    /// The field that ages are counted from.
+    pub const CREATED: &'static str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta.creationTimestamp";
+
     /// The age of the object.
     pub const fn age() -> Self {
-        Self::text("Age", "The time since this object was created.", crate::output::age::of)
+        Self::text("Age", Self::CREATED, crate::output::age::of)
     }
 }
 

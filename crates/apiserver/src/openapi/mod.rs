@@ -9,7 +9,7 @@ mod paths;
 mod plain;
 mod schemas;
 mod v2;
-mod words;
+pub(crate) mod words;
 
 use api::Status;
 use bytes::Bytes;

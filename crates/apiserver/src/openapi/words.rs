@@ -3,6 +3,10 @@
 //! They are taken at run time from the JSON schemas that k8s-openapi's structs give (its feature `schemars`, which is
 //! used nowhere else), so the tree carries no copy of upstream's texts.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use crate::resource::Column;
 use api::typed::k8s_openapi::api::{
     admissionregistration, apps, authentication, authorization, autoscaling, batch, certificates, coordination, core,
     discovery, events, flowcontrol, networking, node, policy, rbac, resource, scheduling, storage,
@@ -111,5 +115,38 @@ impl Words {
 
     pub fn of_field(&self, owner: &str, field: &str) -> Option<&str> {
         self.0.get(owner)?.get("properties")?.get(field)?.get("description")?.as_str()
+    }
+}
+
+/// A column's description: its own text, or that of the field which it names by type and field.
+pub fn of_column(description: &str) -> &str {
+    static FIELDS: LazyLock<BTreeMap<&'static str, String>> = LazyLock::new(fields_of_columns);
+    FIELDS.get(description).map_or(description, String::as_str)
+}
+
+/// The texts of all fields that columns of built-in kinds show. The rest of the words is not kept.
+fn fields_of_columns() -> BTreeMap<&'static str, String> {
+    let words = Words::new();
+    let resources = crate::resources::all();
+    let columns = resources.iter().flat_map(|resource| resource.columns).map(|column| column.description);
+    let named = columns.chain([crate::output::table::NAME_DESCRIPTION, Column::CREATED]);
+    let text = |name: &str| {
+        let (owner, field) = name.rsplit_once('.')?;
+        Some(words.of_field(owner, field)?.to_owned())
+    };
+    named.filter_map(|name| Some((name, text(name)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_that_a_column_names_is_documented() {
+        let resources = crate::resources::all();
+        let columns = resources.iter().flat_map(|resource| resource.columns).map(|column| column.description);
+        let unknown: Vec<&str> =
+            columns.filter(|name| name.starts_with("io.k8s.") && of_column(name) == *name).collect();
+        assert_eq!(unknown, [""; 0]);
     }
 }

@@ -5,7 +5,7 @@
 
 pub mod age;
 mod negotiate;
-mod table;
+pub(crate) mod table;
 
 use api::{Status, protobuf};
 use bytes::Bytes;

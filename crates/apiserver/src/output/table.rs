@@ -8,12 +8,12 @@ use super::{Include, partial_tree};
 use std::sync::Arc;
 
 use crate::custom::Custom;
+use crate::openapi::words;
 use crate::resource::Column;
 use crate::tree;
 use crate::verbs::Call;
 
-const NAME_DESCRIPTION: &str = "Name must be unique within a namespace.";
-const CREATED_DESCRIPTION: &str = "The server's time when this object was created, in UTC.";
+pub(crate) const NAME_DESCRIPTION: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta.name";
 
 /// Makes the rows of one answer.
 pub(crate) struct Rows {
@@ -101,7 +101,7 @@ impl Rows {
                 custom.columns.iter().map(|c| definition(&c.name, &c.kind, &c.format, &c.description, c.priority));
             all.extend(own);
         } else if self.columns.is_empty() {
-            all.push(definition("Created At", "date", "", CREATED_DESCRIPTION, 0));
+            all.push(definition("Created At", "date", "", Column::CREATED, 0));
         }
         let own = self.columns.iter().map(|c| definition(c.name, c.kind, c.format, c.description, c.priority.into()));
         all.extend(own);
@@ -110,5 +110,6 @@ impl Rows {
 }
 
 fn definition(name: &str, kind: &str, format: &str, description: &str, priority: i64) -> Value {
+    let description = words::of_column(description);
     json!({ "name": name, "type": kind, "format": format, "description": description, "priority": priority })
 }

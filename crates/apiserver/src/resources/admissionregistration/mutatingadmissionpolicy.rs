@@ -14,8 +14,16 @@ pub fn resource() -> Resource {
         generation: true,
         columns: const {
             &[
-                Column::integer("Mutations", "How many changes it makes.", |o, _| cells::count(o, "spec.mutations")),
-                Column::text("ParamKind", "The kind of its parameters.", |o, _| super::param_kind(o)),
+                Column::integer(
+                    "Mutations",
+                    "Mutations indicates the number of mutation rules defined in this configuration",
+                    |o, _| cells::count(o, "spec.mutations"),
+                ),
+                Column::text(
+                    "ParamKind",
+                    "ParamKind specifies the kind of resources used to parameterize this policy",
+                    |o, _| super::param_kind(o),
+                ),
                 Column::age(),
             ]
         },

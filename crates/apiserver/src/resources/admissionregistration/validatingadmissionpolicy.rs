@@ -17,10 +17,16 @@ pub fn resource() -> Resource {
         subresources: &[Subresource::Status],
         columns: const {
             &[
-                Column::integer("Validations", "How many expressions are checked.", |o, _| {
-                    cells::count(o, "spec.validations")
-                }),
-                Column::text("ParamKind", "The kind of its parameters.", |o, _| super::param_kind(o)),
+                Column::integer(
+                    "Validations",
+                    "Validations indicates the number of validation rules defined in this configuration",
+                    |o, _| cells::count(o, "spec.validations"),
+                ),
+                Column::text(
+                    "ParamKind",
+                    "ParamKind specifies the kind of resources used to parameterize this policy",
+                    |o, _| super::param_kind(o),
+                ),
                 Column::age(),
             ]
         },

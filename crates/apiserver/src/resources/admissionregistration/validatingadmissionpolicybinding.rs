@@ -14,8 +14,16 @@ pub fn resource() -> Resource {
         generation: true,
         columns: const {
             &[
-                Column::text("PolicyName", "The policy that is bound.", |o, _| tree::text(o, "spec.policyName").into()),
-                Column::text("ParamRef", "The parameters.", |o, _| super::param_ref(o)),
+                Column::text(
+                    "PolicyName",
+                    "PolicyName indicates the policy definition which the policy binding binded to",
+                    |o, _| tree::text(o, "spec.policyName").into(),
+                ),
+                Column::text(
+                    "ParamRef",
+                    "ParamRef specifies the parameter resource used to configure the admission control policy",
+                    |o, _| super::param_ref(o),
+                ),
                 Column::age(),
             ]
         },

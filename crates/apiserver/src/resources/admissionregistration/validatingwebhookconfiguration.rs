@@ -14,7 +14,11 @@ pub fn resource() -> Resource {
         generation: true,
         columns: const {
             &[
-                Column::integer("Webhooks", "How many webhooks are in it.", |o, _| cells::count(o, "webhooks")),
+                Column::integer(
+                    "Webhooks",
+                    "Webhooks indicates the number of webhooks registered in this configuration",
+                    |o, _| cells::count(o, "webhooks"),
+                ),
                 Column::age(),
             ]
         },

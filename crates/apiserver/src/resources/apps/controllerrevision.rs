@@ -24,8 +24,10 @@ pub fn resource() -> Resource {
 }
 
 const COLUMNS: &[Column] = &[
-    Column::text("Controller", "Whose revision it is.", |o, _| controller(o).into()),
-    Column::text("Revision", "Its number.", |o, _| workload::count(o, "revision").into()),
+    Column::text("Controller", "Controller of the object", |o, _| controller(o).into()),
+    Column::text("Revision", "io.k8s.api.apps.v1.ControllerRevision.revision", |o, _| {
+        workload::count(o, "revision").into()
+    }),
     Column::age(),
 ];
 

@@ -38,24 +38,28 @@ pub fn resource() -> Resource {
 }
 
 const COLUMNS: &[Column] = &[
-    Column::integer("Desired", "Nodes that should run the pod.", |o, _| {
+    Column::integer("Desired", "io.k8s.api.apps.v1.DaemonSetStatus.desiredNumberScheduled", |o, _| {
         count(o, "status.desiredNumberScheduled").into()
     }),
-    Column::integer("Current", "Nodes that run the pod and should.", |o, _| {
+    Column::integer("Current", "io.k8s.api.apps.v1.DaemonSetStatus.currentNumberScheduled", |o, _| {
         count(o, "status.currentNumberScheduled").into()
     }),
-    Column::integer("Ready", "Nodes whose pod is ready.", |o, _| count(o, "status.numberReady").into()),
-    Column::integer("Up-to-date", "Nodes whose pod has the newest template.", |o, _| {
+    Column::integer("Ready", "io.k8s.api.apps.v1.DaemonSetStatus.numberReady", |o, _| {
+        count(o, "status.numberReady").into()
+    }),
+    Column::integer("Up-to-date", "io.k8s.api.apps.v1.DaemonSetStatus.updatedNumberScheduled", |o, _| {
         count(o, "status.updatedNumberScheduled").into()
     }),
-    Column::integer("Available", "Nodes whose pod is available.", |o, _| count(o, "status.numberAvailable").into()),
-    Column::text("Node Selector", "The labels of the nodes that fit.", |o, _| {
+    Column::integer("Available", "io.k8s.api.apps.v1.DaemonSetStatus.numberAvailable", |o, _| {
+        count(o, "status.numberAvailable").into()
+    }),
+    Column::text("Node Selector", "io.k8s.api.core.v1.PodSpec.nodeSelector", |o, _| {
         workload::labels_text(tree::at(o, "spec.template.spec.nodeSelector")).into()
     }),
     Column::age(),
     workload::CONTAINERS,
     workload::IMAGES,
-    workload::SELECTOR,
+    workload::selector_column("io.k8s.api.apps.v1.DaemonSetSpec.selector"),
 ];
 
 fn annotated(set: &Value) -> i64 {

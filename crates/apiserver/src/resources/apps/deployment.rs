@@ -23,16 +23,16 @@ pub fn resource() -> Resource {
                 Column::text("Ready", "Number of the pod with ready state", |o, _| {
                     format!("{}/{}", count(o, "status.readyReplicas"), count(o, "spec.replicas")).into()
                 }),
-                Column::text("Up-to-date", "Pods that have the desired template.", |o, _| {
+                Column::text("Up-to-date", "io.k8s.api.apps.v1.DeploymentStatus.updatedReplicas", |o, _| {
                     count(o, "status.updatedReplicas").into()
                 }),
-                Column::text("Available", "Pods available for at least minReadySeconds.", |o, _| {
+                Column::text("Available", "io.k8s.api.apps.v1.DeploymentStatus.availableReplicas", |o, _| {
                     count(o, "status.availableReplicas").into()
                 }),
                 Column::age(),
                 workload::CONTAINERS,
                 workload::IMAGES,
-                workload::SELECTOR,
+                workload::selector_column("io.k8s.api.apps.v1.DeploymentSpec.selector"),
             ]
         },
         hooks: Hooks {

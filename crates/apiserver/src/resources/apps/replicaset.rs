@@ -31,13 +31,17 @@ pub fn resource() -> Resource {
 }
 
 const COLUMNS: &[Column] = &[
-    Column::integer("Desired", "Replicas is the number of desired pods.", |o, _| count(o, "spec.replicas").into()),
-    Column::integer("Current", "The number of pods.", |o, _| count(o, "status.replicas").into()),
-    Column::integer("Ready", "The number of pods that are ready.", |o, _| count(o, "status.readyReplicas").into()),
+    Column::integer("Desired", "io.k8s.api.apps.v1.ReplicaSetSpec.replicas", |o, _| count(o, "spec.replicas").into()),
+    Column::integer("Current", "io.k8s.api.apps.v1.ReplicaSetStatus.replicas", |o, _| {
+        count(o, "status.replicas").into()
+    }),
+    Column::integer("Ready", "io.k8s.api.apps.v1.ReplicaSetStatus.readyReplicas", |o, _| {
+        count(o, "status.readyReplicas").into()
+    }),
     Column::age(),
     workload::CONTAINERS,
     workload::IMAGES,
-    workload::SELECTOR,
+    workload::selector_column("io.k8s.api.apps.v1.ReplicaSetSpec.selector"),
 ];
 
 pub fn prepare_create(set: &mut Value, _: &HookContext<'_>) {

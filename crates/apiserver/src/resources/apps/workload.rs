@@ -26,10 +26,10 @@ pub const IMAGES: Column = Column::text("Images", "Images referenced by each con
     containers(o, "spec.template", "image").into()
 })
 .wide();
-pub const SELECTOR: Column = Column::text("Selector", "The labels that the pods have.", |o, _| {
-    selector_text(tree::at(o, "spec.selector")).into()
-})
-.wide();
+/// Which pods are meant; `description` is the field of the kind.
+pub const fn selector_column(description: &'static str) -> Column {
+    Column::text("Selector", description, |o, _| selector_text(tree::at(o, "spec.selector")).into()).wide()
+}
 
 /// The containers of the template at `template`, by one of their fields.
 pub fn containers(object: &Value, template: &str, field: &str) -> String {

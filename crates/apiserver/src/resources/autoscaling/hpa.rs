@@ -39,16 +39,20 @@ pub fn of_version(gvr: Gvr, schema: &'static str) -> Resource {
 }
 
 pub const COLUMNS: &[Column] = &[
-    Column::text("Reference", "What is scaled.", |o, _| {
+    Column::text("Reference", "io.k8s.api.autoscaling.v2.HorizontalPodAutoscalerSpec.scaleTargetRef", |o, _| {
         let field = |name| tree::text(o, &format!("spec.scaleTargetRef.{name}")).to_owned();
         format!("{}/{}", field("kind"), field("name")).into()
     }),
-    Column::text("Targets", "Each metric as it is, and as it should be.", |o, _| targets(o).into()),
-    Column::text("MinPods", "The fewest replicas.", |o, _| {
+    Column::text("Targets", "io.k8s.api.autoscaling.v2.HorizontalPodAutoscalerSpec.metrics", |o, _| targets(o).into()),
+    Column::text("MinPods", "io.k8s.api.autoscaling.v2.HorizontalPodAutoscalerSpec.minReplicas", |o, _| {
         tree::int(o, "spec.minReplicas").map_or("<unset>".to_owned(), |least| least.to_string()).into()
     }),
-    Column::text("MaxPods", "The most replicas.", |o, _| count(o, "spec.maxReplicas").into()),
-    Column::text("Replicas", "The replicas that there are.", |o, _| count(o, "status.currentReplicas").into()),
+    Column::text("MaxPods", "io.k8s.api.autoscaling.v2.HorizontalPodAutoscalerSpec.maxReplicas", |o, _| {
+        count(o, "spec.maxReplicas").into()
+    }),
+    Column::text("Replicas", "io.k8s.api.autoscaling.v2.HorizontalPodAutoscalerStatus.currentReplicas", |o, _| {
+        count(o, "status.currentReplicas").into()
+    }),
     Column::age(),
 ];
 

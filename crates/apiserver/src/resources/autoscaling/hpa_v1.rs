@@ -27,9 +27,10 @@ pub fn resource() -> Resource {
     }
 }
 
-const TARGETS: Column = Column::text("Targets", "Each metric as it is, and as it should be.", |scaler, _| {
-    hpa::targets(&stored(scaler)).into()
-});
+const TARGETS: Column =
+    Column::text("Targets", "io.k8s.api.autoscaling.v2.HorizontalPodAutoscalerSpec.metrics", |scaler, _| {
+        hpa::targets(&stored(scaler)).into()
+    });
 
 fn prepare_create(scaler: &mut Value, _: &HookContext<'_>) {
     tree::set(scaler, "status", json!({ "currentReplicas": 0, "desiredReplicas": 0 }));

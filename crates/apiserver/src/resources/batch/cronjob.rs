@@ -36,9 +36,11 @@ pub fn resource() -> Resource {
 }
 
 const COLUMNS: &[Column] = &[
-    Column::text("Schedule", "When jobs are made.", |o, _| tree::text(o, "spec.schedule").into()),
-    Column::text("Timezone", "Where the schedule's times hold.", |o, _| or_none(tree::text(o, "spec.timeZone")).into()),
-    Column::text("Suspend", "No jobs are made for now.", |o, _| {
+    Column::text("Schedule", "io.k8s.api.batch.v1.CronJobSpec.schedule", |o, _| tree::text(o, "spec.schedule").into()),
+    Column::text("Timezone", "io.k8s.api.batch.v1.CronJobSpec.timeZone", |o, _| {
+        or_none(tree::text(o, "spec.timeZone")).into()
+    }),
+    Column::text("Suspend", "io.k8s.api.batch.v1.CronJobSpec.suspend", |o, _| {
         match tree::at(o, "spec.suspend").and_then(Value::as_bool) {
             None => "<unset>",
             Some(true) => "True",
@@ -46,8 +48,10 @@ const COLUMNS: &[Column] = &[
         }
         .into()
     }),
-    Column::integer("Active", "Jobs that run.", |o, _| tree::list(o, "status.active").len().into()),
-    Column::text("Last Schedule", "When the last job was made.", |o, now| {
+    Column::integer("Active", "io.k8s.api.batch.v1.CronJobStatus.active", |o, _| {
+        tree::list(o, "status.active").len().into()
+    }),
+    Column::text("Last Schedule", "io.k8s.api.batch.v1.CronJobStatus.lastScheduleTime", |o, now| {
         let last = tree::text(o, "status.lastScheduleTime");
         if last.is_empty() { "<none>".into() } else { age::since(last, now).into() }
     }),
@@ -60,7 +64,7 @@ const COLUMNS: &[Column] = &[
         workload::containers(o, TEMPLATE, "image").into()
     })
     .wide(),
-    Column::text("Selector", "The labels that the pods have.", |o, _| {
+    Column::text("Selector", "io.k8s.api.batch.v1.JobSpec.selector", |o, _| {
         or_none(&workload::selector_text(tree::at(o, "spec.jobTemplate.spec.selector"))).into()
     })
     .wide(),

@@ -40,12 +40,12 @@ pub fn resource() -> Resource {
 
 const COLUMNS: &[Column] = &[
     Column::text("Status", "Status of the job.", |o, _| status(o).into()),
-    Column::text("Completions", "Pods that succeeded, of those that must.", |o, _| completions(o).into()),
+    Column::text("Completions", "io.k8s.api.batch.v1.JobStatus.succeeded", |o, _| completions(o).into()),
     Column::text("Duration", "Time required to complete the job.", |o, now| duration(o, now).into()),
     Column::age(),
     workload::CONTAINERS,
     workload::IMAGES,
-    workload::SELECTOR,
+    workload::selector_column("io.k8s.api.batch.v1.JobSpec.selector"),
 ];
 
 pub fn has_condition(job: &Value, kind: &str) -> bool {

@@ -18,10 +18,26 @@ pub fn resource() -> Resource {
         columns: const {
             &[
                 Column::age(),
-                Column::text("SignerName", "Who shall sign.", |o, _| tree::text(o, "spec.signerName").into()),
-                Column::text("Requestor", "Who asks.", |o, _| tree::text(o, "spec.username").into()),
-                Column::text("RequestedDuration", "How long it shall be good.", |o, _| duration(o)),
-                Column::text("Condition", "What became of it.", |o, _| condition(o)),
+                Column::text(
+                    "SignerName",
+                    "io.k8s.api.certificates.v1.CertificateSigningRequestSpec.signerName",
+                    |o, _| tree::text(o, "spec.signerName").into(),
+                ),
+                Column::text(
+                    "Requestor",
+                    "io.k8s.api.certificates.v1.CertificateSigningRequestSpec.request",
+                    |o, _| tree::text(o, "spec.username").into(),
+                ),
+                Column::text(
+                    "RequestedDuration",
+                    "io.k8s.api.certificates.v1.CertificateSigningRequestSpec.expirationSeconds",
+                    |o, _| duration(o),
+                ),
+                Column::text(
+                    "Condition",
+                    "io.k8s.api.certificates.v1.CertificateSigningRequestStatus.conditions",
+                    |o, _| condition(o),
+                ),
             ]
         },
         hooks: Hooks {

@@ -15,7 +15,7 @@ pub fn resource() -> Resource {
         unconditional_update: false,
         columns: const {
             &[
-                Column::text("Holder", "The identity of the holder of the lease.", |lease, _| {
+                Column::text("Holder", "io.k8s.api.coordination.v1.LeaseSpec.holderIdentity", |lease, _| {
                     tree::text(lease, "spec.holderIdentity").into()
                 }),
                 Column::age(),

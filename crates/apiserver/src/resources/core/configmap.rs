@@ -14,7 +14,9 @@ pub fn resource() -> Resource {
     let gvr = Gvr::new("", "v1", "configmaps");
     Resource {
         short_names: vec!["cm".into()],
-        columns: const { &[Column::text("Data", "The number of keys.", |object, _| keys(object).into()), Column::age()] },
+        columns: const {
+            &[Column::text("Data", "io.k8s.api.core.v1.ConfigMap.data", |object, _| keys(object).into()), Column::age()]
+        },
         hooks: Hooks { validate: Some(validate), validate_update: Some(validate_update), ..Hooks::default() },
         ..Resource::new(gvr, "ConfigMap", "configmap", Scope::Namespaced, "io.k8s.api.core.v1.ConfigMap")
     }

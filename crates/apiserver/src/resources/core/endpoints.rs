@@ -19,9 +19,7 @@ pub fn resource() -> Resource {
         hooks: Hooks { validate: Some(endpoints_rules::validate), ..Hooks::default() },
         columns: const {
             &[
-                Column::text("Endpoints", "The addresses and ports that the service leads to.", |o, _| {
-                    addresses(o).into()
-                }),
+                Column::text("Endpoints", "io.k8s.api.core.v1.Endpoints.subsets", |o, _| addresses(o).into()),
                 Column::age(),
             ]
         },

@@ -46,23 +46,20 @@ fn either<'a>(event: &'a Value, core: &str, other: &str) -> &'a str {
 }
 
 pub const COLUMNS: &[Column] = &[
-    Column::text("Last Seen", "The time at which the most recent occurrence was recorded.", |event, now| {
-        last(event, now).into()
-    }),
-    Column::text("Type", "Normal or Warning.", |event, _| tree::text(event, "type").into()),
-    Column::text("Reason", "Why, in a word.", |event, _| tree::text(event, "reason").into()),
-    Column::text("Object", "The object that this event is about.", |event, _| object(event).into()),
-    Column::text("Subobject", "The part of the object.", |event, _| {
+    Column::text("Last Seen", "io.k8s.api.core.v1.Event.lastTimestamp", |event, now| last(event, now).into()),
+    Column::text("Type", "io.k8s.api.core.v1.Event.type", |event, _| tree::text(event, "type").into()),
+    Column::text("Reason", "io.k8s.api.core.v1.Event.reason", |event, _| tree::text(event, "reason").into()),
+    Column::text("Object", "io.k8s.api.core.v1.Event.involvedObject", |event, _| object(event).into()),
+    Column::text("Subobject", "io.k8s.api.core.v1.ObjectReference.fieldPath", |event, _| {
         either(event, "involvedObject.fieldPath", "regarding.fieldPath").into()
     })
     .wide(),
-    Column::text("Source", "The component reporting this event.", |event, _| source(event).into()).wide(),
-    Column::text("Message", "What happened.", |event, _| either(event, "message", "note").trim().into()),
-    Column::text("First Seen", "The time at which the event was first recorded.", |event, now| {
-        first(event, now).into()
-    })
-    .wide(),
-    Column::text("Count", "The number of times this event has occurred.", |event, _| count(event).into()).wide(),
+    Column::text("Source", "io.k8s.api.core.v1.Event.source", |event, _| source(event).into()).wide(),
+    Column::text("Message", "io.k8s.api.core.v1.Event.message", |event, _| {
+        either(event, "message", "note").trim().into()
+    }),
+    Column::text("First Seen", "io.k8s.api.core.v1.Event.firstTimestamp", |event, now| first(event, now).into()).wide(),
+    Column::text("Count", "io.k8s.api.core.v1.Event.count", |event, _| count(event).into()).wide(),
     Column::text("Name", "The name of the event.", |event, _| tree::text(event, "metadata.name").into()).wide(),
 ];
 

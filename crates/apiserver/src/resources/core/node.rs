@@ -34,23 +34,24 @@ const COLUMNS: &[Column] = &[
     Column::text("Status", "The status of the node", |node, _| status(node).into()),
     Column::text("Roles", "The roles of the node", |node, _| roles(node).into()),
     Column::age(),
-    Column::text("Version", "Kubelet Version reported by the node.", |node, _| {
+    Column::text("Version", "io.k8s.api.core.v1.NodeSystemInfo.kubeletVersion", |node, _| {
         tree::text(node, "status.nodeInfo.kubeletVersion").into()
     }),
-    Column::text("Internal-IP", "List of addresses reachable to the node.", |node, _| {
+    Column::text("Internal-IP", "io.k8s.api.core.v1.NodeStatus.addresses", |node, _| {
         address(node, "InternalIP").into()
     })
     .wide(),
-    Column::text("External-IP", "List of addresses reachable to the node.", |node, _| {
+    Column::text("External-IP", "io.k8s.api.core.v1.NodeStatus.addresses", |node, _| {
         address(node, "ExternalIP").into()
     })
     .wide(),
-    Column::text("OS-Image", "OS Image reported by the node.", |node, _| info(node, "osImage").into()).wide(),
-    Column::text("Kernel-Version", "Kernel Version reported by the node.", |node, _| {
+    Column::text("OS-Image", "io.k8s.api.core.v1.NodeSystemInfo.osImage", |node, _| info(node, "osImage").into())
+        .wide(),
+    Column::text("Kernel-Version", "io.k8s.api.core.v1.NodeSystemInfo.kernelVersion", |node, _| {
         info(node, "kernelVersion").into()
     })
     .wide(),
-    Column::text("Container-Runtime", "ContainerRuntime Version reported by the node.", |node, _| {
+    Column::text("Container-Runtime", "io.k8s.api.core.v1.NodeSystemInfo.containerRuntimeVersion", |node, _| {
         info(node, "containerRuntimeVersion").into()
     })
     .wide(),

@@ -16,22 +16,30 @@ pub fn resource() -> Resource {
         subresources: &[Subresource::Status],
         columns: const {
             &[
-                Column::text("Capacity", "How large it is.", |o, _| tree::text(o, "spec.capacity.storage").into()),
-                Column::text("Access Modes", "How it may be mounted.", |o, _| {
+                Column::text("Capacity", "io.k8s.api.core.v1.PersistentVolumeSpec.capacity", |o, _| {
+                    tree::text(o, "spec.capacity.storage").into()
+                }),
+                Column::text("Access Modes", "io.k8s.api.core.v1.PersistentVolumeSpec.accessModes", |o, _| {
                     volume_cells::modes(o, "spec.accessModes")
                 }),
-                Column::text("Reclaim Policy", "What becomes of it when its claim is gone.", |o, _| {
-                    tree::text(o, "spec.persistentVolumeReclaimPolicy").into()
+                Column::text(
+                    "Reclaim Policy",
+                    "io.k8s.api.core.v1.PersistentVolumeSpec.persistentVolumeReclaimPolicy",
+                    |o, _| tree::text(o, "spec.persistentVolumeReclaimPolicy").into(),
+                ),
+                Column::text("Status", "io.k8s.api.core.v1.PersistentVolumeStatus.phase", |o, _| {
+                    volume_cells::phase(o)
                 }),
-                Column::text("Status", "Whether it is bound.", |o, _| volume_cells::phase(o)),
-                Column::text("Claim", "The claim that has it.", |o, _| claim(o)),
-                Column::text("StorageClass", "The class of the volume.", |o, _| volume_cells::class(o)),
-                Column::text("VolumeAttributesClass", "The properties of the volume.", |o, _| {
+                Column::text("Claim", "io.k8s.api.core.v1.PersistentVolumeSpec.claimRef", |o, _| claim(o)),
+                Column::text("StorageClass", "StorageClass of the pv", |o, _| volume_cells::class(o)),
+                Column::text("VolumeAttributesClass", "VolumeAttributesClass of the pv", |o, _| {
                     cells::text_or(o, "spec.volumeAttributesClassName", cells::UNSET)
                 }),
-                Column::text("Reason", "Why it is in this state.", |o, _| tree::text(o, "status.reason").into()),
+                Column::text("Reason", "io.k8s.api.core.v1.PersistentVolumeStatus.reason", |o, _| {
+                    tree::text(o, "status.reason").into()
+                }),
                 Column::age(),
-                Column::text("VolumeMode", "Filesystem or block.", |o, _| {
+                Column::text("VolumeMode", "io.k8s.api.core.v1.PersistentVolumeSpec.volumeMode", |o, _| {
                     cells::text_or(o, "spec.volumeMode", cells::UNSET)
                 })
                 .wide(),

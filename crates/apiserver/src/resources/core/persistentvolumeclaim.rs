@@ -16,18 +16,24 @@ pub fn resource() -> Resource {
         subresources: &[Subresource::Status],
         columns: const {
             &[
-                Column::text("Status", "Whether it is bound.", |o, _| volume_cells::phase(o)),
-                Column::text("Volume", "The volume that it has.", |o, _| tree::text(o, "spec.volumeName").into()),
-                Column::text("Capacity", "How large the volume is.", |o, _| bound(o, capacity)),
-                Column::text("Access Modes", "How the volume may be mounted.", |o, _| {
+                Column::text("Status", "io.k8s.api.core.v1.PersistentVolumeClaimStatus.phase", |o, _| {
+                    volume_cells::phase(o)
+                }),
+                Column::text("Volume", "io.k8s.api.core.v1.PersistentVolumeClaimSpec.volumeName", |o, _| {
+                    tree::text(o, "spec.volumeName").into()
+                }),
+                Column::text("Capacity", "io.k8s.api.core.v1.PersistentVolumeClaimStatus.capacity", |o, _| {
+                    bound(o, capacity)
+                }),
+                Column::text("Access Modes", "io.k8s.api.core.v1.PersistentVolumeClaimStatus.accessModes", |o, _| {
                     bound(o, |o| volume_cells::modes(o, "status.accessModes"))
                 }),
-                Column::text("StorageClass", "The class of the volume.", |o, _| volume_cells::class(o)),
-                Column::text("VolumeAttributesClass", "The properties of the volume.", |o, _| {
+                Column::text("StorageClass", "StorageClass of the pvc", |o, _| volume_cells::class(o)),
+                Column::text("VolumeAttributesClass", "VolumeAttributesClass of the pvc", |o, _| {
                     cells::text_or(o, "spec.volumeAttributesClassName", cells::UNSET)
                 }),
                 Column::age(),
-                Column::text("VolumeMode", "Filesystem or block.", |o, _| {
+                Column::text("VolumeMode", "io.k8s.api.core.v1.PersistentVolumeClaimSpec.volumeMode", |o, _| {
                     cells::text_or(o, "spec.volumeMode", cells::UNSET)
                 })
                 .wide(),

@@ -21,15 +21,16 @@ pub const COLUMNS: &[Column] = &[
         |pod, now| restarts(pod, now).into(),
     ),
     Column::age(),
-    Column::text("IP", "The address allocated to the pod.", |pod, _| or_none(pod_ip(pod)).into()).wide(),
-    Column::text("Node", "The node that this pod runs on.", |pod, _| or_none(tree::text(pod, "spec.nodeName")).into())
-        .wide(),
-    Column::text("Nominated Node", "The node that is being made free for this pod.", |pod, _| {
+    Column::text("IP", "io.k8s.api.core.v1.PodStatus.podIP", |pod, _| or_none(pod_ip(pod)).into()).wide(),
+    Column::text("Node", "io.k8s.api.core.v1.PodSpec.nodeName", |pod, _| {
+        or_none(tree::text(pod, "spec.nodeName")).into()
+    })
+    .wide(),
+    Column::text("Nominated Node", "io.k8s.api.core.v1.PodStatus.nominatedNodeName", |pod, _| {
         or_none(tree::text(pod, "status.nominatedNodeName")).into()
     })
     .wide(),
-    Column::text("Readiness Gates", "The readiness gates that are fulfilled, of all.", |pod, _| gates(pod).into())
-        .wide(),
+    Column::text("Readiness Gates", "io.k8s.api.core.v1.PodSpec.readinessGates", |pod, _| gates(pod).into()).wide(),
 ];
 
 fn or_none(text: &str) -> &str {

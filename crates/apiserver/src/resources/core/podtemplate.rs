@@ -16,9 +16,13 @@ pub fn resource() -> Resource {
         returns_deleted: true,
         columns: const {
             &[
-                Column::text("Containers", "Names of the containers.", |o, _| containers(o, "name").into()),
-                Column::text("Images", "Images of the containers.", |o, _| containers(o, "image").into()),
-                Column::text("Pod Labels", "The labels that pods get.", |o, _| labels(o).into()),
+                Column::text("Containers", "Names of each container in the template.", |o, _| {
+                    containers(o, "name").into()
+                }),
+                Column::text("Images", "Images referenced by each container in the template.", |o, _| {
+                    containers(o, "image").into()
+                }),
+                Column::text("Pod Labels", "The labels for the pod template.", |o, _| labels(o).into()),
             ]
         },
         hooks: Hooks { validate: Some(validate), ..Hooks::default() },

@@ -37,13 +37,19 @@ pub fn resource() -> Resource {
 }
 
 const COLUMNS: &[Column] = &[
-    Column::integer("Desired", "Replicas is the number of desired pods.", |o, _| count(o, "spec.replicas").into()),
-    Column::integer("Current", "The number of pods.", |o, _| count(o, "status.replicas").into()),
-    Column::integer("Ready", "The number of pods that are ready.", |o, _| count(o, "status.readyReplicas").into()),
+    Column::integer("Desired", "io.k8s.api.core.v1.ReplicationControllerSpec.replicas", |o, _| {
+        count(o, "spec.replicas").into()
+    }),
+    Column::integer("Current", "io.k8s.api.core.v1.ReplicationControllerStatus.replicas", |o, _| {
+        count(o, "status.replicas").into()
+    }),
+    Column::integer("Ready", "io.k8s.api.core.v1.ReplicationControllerStatus.readyReplicas", |o, _| {
+        count(o, "status.readyReplicas").into()
+    }),
     Column::age(),
     workload::CONTAINERS,
     workload::IMAGES,
-    Column::text("Selector", "The labels that the pods have.", |o, _| {
+    Column::text("Selector", "io.k8s.api.core.v1.ReplicationControllerSpec.selector", |o, _| {
         workload::labels_text(tree::at(o, "spec.selector")).into()
     })
     .wide(),

@@ -15,8 +15,16 @@ pub fn resource() -> Resource {
         subresources: &[Subresource::Status],
         columns: const {
             &[
-                Column::text("Request", "What is asked for, and how much may be.", |o, _| used(o, false)),
-                Column::text("Limit", "Limits in all, and how high they may be.", |o, _| used(o, true)),
+                Column::text(
+                    "Request",
+                    "Request represents a minimum amount of cpu/memory that a container may consume.",
+                    |o, _| used(o, false),
+                ),
+                Column::text(
+                    "Limit",
+                    "Limits control the maximum amount of cpu/memory that a container may use independent of contention on the node.",
+                    |o, _| used(o, true),
+                ),
                 Column::age(),
             ]
         },

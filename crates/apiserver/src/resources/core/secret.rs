@@ -17,10 +17,8 @@ pub fn resource() -> Resource {
         selectable_fields: &["type"],
         columns: const {
             &[
-                Column::text("Type", "Used to facilitate programmatic handling of secret data.", |o, _| {
-                    tree::text(o, "type").into()
-                }),
-                Column::text("Data", "The number of keys.", |o, _| {
+                Column::text("Type", "io.k8s.api.core.v1.Secret.type", |o, _| tree::text(o, "type").into()),
+                Column::text("Data", "io.k8s.api.core.v1.Secret.data", |o, _| {
                     o.get("data").and_then(Value::as_object).map_or(0, serde_json::Map::len).into()
                 }),
                 Column::age(),

@@ -32,14 +32,14 @@ pub fn resource() -> Resource {
 }
 
 const COLUMNS: &[Column] = &[
-    Column::text("Type", "How the service is exposed.", |o, _| tree::text(o, "spec.type").into()),
-    Column::text("Cluster-IP", "The address inside the cluster.", |o, _| {
+    Column::text("Type", "io.k8s.api.core.v1.ServiceSpec.type", |o, _| tree::text(o, "spec.type").into()),
+    Column::text("Cluster-IP", "io.k8s.api.core.v1.ServiceSpec.clusterIP", |o, _| {
         or_none(tree::texts(o, "spec.clusterIPs").first().copied().unwrap_or_default()).into()
     }),
-    Column::text("External-IP", "The addresses outside the cluster.", |o, _| external(o).into()),
-    Column::text("Port(s)", "The ports that the service exposes.", |o, _| ports(o).into()),
+    Column::text("External-IP", "io.k8s.api.core.v1.ServiceSpec.externalIPs", |o, _| external(o).into()),
+    Column::text("Port(s)", "io.k8s.api.core.v1.ServiceSpec.ports", |o, _| ports(o).into()),
     Column::age(),
-    Column::text("Selector", "The labels of the pods behind the service.", |o, _| selector(o).into()).wide(),
+    Column::text("Selector", "io.k8s.api.core.v1.ServiceSpec.selector", |o, _| selector(o).into()).wide(),
 ];
 
 fn or_none(text: &str) -> String {

@@ -13,7 +13,7 @@ pub fn resource() -> Resource {
         returns_deleted: true,
         columns: const {
             &[
-                Column::text("Secrets", "The number of secrets that pods of this account may use.", |object, _| {
+                Column::text("Secrets", "io.k8s.api.core.v1.ServiceAccount.secrets", |object, _| {
                     tree::list(object, "secrets").len().into()
                 }),
                 Column::age(),

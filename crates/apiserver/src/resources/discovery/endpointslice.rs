@@ -16,11 +16,13 @@ pub fn resource() -> Resource {
         generation: true,
         columns: const {
             &[
-                Column::text("AddressType", "The type of address of each endpoint.", |slice, _| {
+                Column::text("AddressType", "io.k8s.api.discovery.v1.EndpointSlice.addressType", |slice, _| {
                     tree::text(slice, "addressType").into()
                 }),
-                Column::text("Ports", "The ports of each endpoint.", |slice, _| ports(slice).into()),
-                Column::text("Endpoints", "The addresses of the endpoints.", |slice, _| endpoints(slice).into()),
+                Column::text("Ports", "io.k8s.api.discovery.v1.EndpointSlice.ports", |slice, _| ports(slice).into()),
+                Column::text("Endpoints", "io.k8s.api.discovery.v1.EndpointSlice.endpoints", |slice, _| {
+                    endpoints(slice).into()
+                }),
                 Column::age(),
             ]
         },

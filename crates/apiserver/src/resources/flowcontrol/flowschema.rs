@@ -15,17 +15,25 @@ pub fn resource() -> Resource {
         subresources: &[Subresource::Status],
         columns: const {
             &[
-                Column::text("PriorityLevel", "The level of its requests.", |o, _| {
-                    tree::text(o, "spec.priorityLevelConfiguration.name").into()
-                }),
-                Column::text("MatchingPrecedence", "Which schema is asked first.", |o, _| {
-                    tree::int(o, "spec.matchingPrecedence").unwrap_or_default().into()
-                }),
-                Column::text("DistinguisherMethod", "What tells flows apart.", |o, _| {
-                    cells::text_or(o, "spec.distinguisherMethod.type", cells::NONE)
-                }),
+                Column::text(
+                    "PriorityLevel",
+                    "io.k8s.api.flowcontrol.v1.PriorityLevelConfigurationReference.name",
+                    |o, _| tree::text(o, "spec.priorityLevelConfiguration.name").into(),
+                ),
+                Column::text(
+                    "MatchingPrecedence",
+                    "io.k8s.api.flowcontrol.v1.FlowSchemaSpec.matchingPrecedence",
+                    |o, _| tree::int(o, "spec.matchingPrecedence").unwrap_or_default().into(),
+                ),
+                Column::text(
+                    "DistinguisherMethod",
+                    "io.k8s.api.flowcontrol.v1.FlowSchemaSpec.distinguisherMethod",
+                    |o, _| cells::text_or(o, "spec.distinguisherMethod.type", cells::NONE),
+                ),
                 Column::age(),
-                Column::text("MissingPL", "Whether the level does not exist.", |o, _| dangling(o)),
+                Column::text("MissingPL", "references a broken or non-existent PriorityLevelConfiguration", |o, _| {
+                    dangling(o)
+                }),
             ]
         },
         hooks: Hooks {

@@ -15,19 +15,25 @@ pub fn resource() -> Resource {
         subresources: &[Subresource::Status],
         columns: const {
             &[
-                Column::text("Type", "Whether the level is limited.", |o, _| tree::text(o, "spec.type").into()),
-                Column::text("NominalConcurrencyShares", "Its share of the seats.", |o, _| {
-                    number(o, "spec.limited.nominalConcurrencyShares")
+                Column::text("Type", "io.k8s.api.flowcontrol.v1.PriorityLevelConfigurationSpec.type", |o, _| {
+                    tree::text(o, "spec.type").into()
                 }),
-                Column::text("Queues", "How many queues it has.", |o, _| {
+                Column::text(
+                    "NominalConcurrencyShares",
+                    "io.k8s.api.flowcontrol.v1.LimitedPriorityLevelConfiguration.nominalConcurrencyShares",
+                    |o, _| number(o, "spec.limited.nominalConcurrencyShares"),
+                ),
+                Column::text("Queues", "io.k8s.api.flowcontrol.v1.QueuingConfiguration.queues", |o, _| {
                     number(o, "spec.limited.limitResponse.queuing.queues")
                 }),
-                Column::text("HandSize", "Among how many queues a flow chooses.", |o, _| {
+                Column::text("HandSize", "io.k8s.api.flowcontrol.v1.QueuingConfiguration.handSize", |o, _| {
                     number(o, "spec.limited.limitResponse.queuing.handSize")
                 }),
-                Column::text("QueueLengthLimit", "How many requests wait in a queue.", |o, _| {
-                    number(o, "spec.limited.limitResponse.queuing.queueLengthLimit")
-                }),
+                Column::text(
+                    "QueueLengthLimit",
+                    "io.k8s.api.flowcontrol.v1.QueuingConfiguration.queueLengthLimit",
+                    |o, _| number(o, "spec.limited.limitResponse.queuing.queueLengthLimit"),
+                ),
                 Column::age(),
             ]
         },

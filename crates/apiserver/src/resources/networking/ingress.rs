@@ -16,12 +16,20 @@ pub fn resource() -> Resource {
         subresources: &[Subresource::Status],
         columns: const {
             &[
-                Column::text("Class", "The class that serves it.", |o, _| {
-                    cells::text_or(o, "spec.ingressClassName", cells::NONE)
+                Column::text(
+                    "Class",
+                    "The name of the IngressClass resource that should be used for additional configuration",
+                    |o, _| cells::text_or(o, "spec.ingressClassName", cells::NONE),
+                ),
+                Column::text(
+                    "Hosts",
+                    "Hosts that incoming requests are matched against before the ingress rule",
+                    |o, _| hosts(o),
+                ),
+                Column::text("Address", "Address is a list containing ingress points for the load-balancer", |o, _| {
+                    addresses(o)
                 }),
-                Column::text("Hosts", "The hosts that it answers for.", |o, _| hosts(o)),
-                Column::text("Address", "Where it is reached.", |o, _| addresses(o)),
-                Column::text("Ports", "The ports that are open.", |o, _| ports(o)),
+                Column::text("Ports", "Ports of TLS configurations that open", |o, _| ports(o)),
                 Column::age(),
             ]
         },

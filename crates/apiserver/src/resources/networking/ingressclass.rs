@@ -14,8 +14,12 @@ pub fn resource() -> Resource {
         generation: true,
         columns: const {
             &[
-                Column::text("Controller", "Who serves its ingresses.", |o, _| tree::text(o, "spec.controller").into()),
-                Column::text("Parameters", "Further settings of the controller.", |o, _| parameters(o)),
+                Column::text("Controller", "Controller that is responsible for handling this class", |o, _| {
+                    tree::text(o, "spec.controller").into()
+                }),
+                Column::text("Parameters", "A reference to a resource with additional parameters", |o, _| {
+                    parameters(o)
+                }),
                 Column::age(),
             ]
         },

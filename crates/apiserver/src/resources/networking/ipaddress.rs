@@ -13,7 +13,7 @@ pub fn resource() -> Resource {
     Resource {
         short_names: vec!["ip".into()],
         name_rule: rules::canonical_ip,
-        columns: const { &[Column::text("ParentRef", "The object that has the address.", |o, _| parent(o))] },
+        columns: const { &[Column::text("ParentRef", "io.k8s.api.networking.v1.IPAddressSpec.parentRef", |o, _| parent(o))] },
         hooks: Hooks {
             validate: Some(rules::ip_address),
             validate_update: Some(rules::ip_address_update),

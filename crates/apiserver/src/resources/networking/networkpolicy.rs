@@ -14,7 +14,14 @@ pub fn resource() -> Resource {
     Resource {
         short_names: vec!["netpol".into()],
         generation: true,
-        columns: const { &[Column::text("Pod-Selector", "The pods that it is about.", |o, _| selector(o)), Column::age()] },
+        columns: const {
+            &[
+                Column::text("Pod-Selector", "io.k8s.api.networking.v1.NetworkPolicySpec.podSelector", |o, _| {
+                    selector(o)
+                }),
+                Column::age(),
+            ]
+        },
         hooks: Hooks { validate: Some(policy_rules::validate), ..Hooks::default() },
         ..Resource::new(
             gvr,

@@ -13,7 +13,7 @@ pub fn resource() -> Resource {
         subresources: &[Subresource::Status],
         columns: const {
             &[
-                Column::text("CIDRs", "The ranges, one of each family.", |o, _| {
+                Column::text("CIDRs", "io.k8s.api.networking.v1.ServiceCIDRSpec.cidrs", |o, _| {
                     tree::texts(o, "spec.cidrs").join(",").into()
                 }),
                 Column::age(),

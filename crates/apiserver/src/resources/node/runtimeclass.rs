@@ -17,7 +17,7 @@ pub fn resource() -> Resource {
         unconditional_update: false,
         columns: const {
             &[
-                Column::text("Handler", "The runtime that runs the containers.", |o, _| {
+                Column::text("Handler", "io.k8s.api.node.v1.RuntimeClass.handler", |o, _| {
                     tree::text(o, "handler").into()
                 }),
                 Column::age(),

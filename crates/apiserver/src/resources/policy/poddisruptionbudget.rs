@@ -34,9 +34,13 @@ pub fn resource() -> Resource {
 }
 
 const COLUMNS: &[Column] = &[
-    Column::text("Min Available", "Pods that must stay.", |o, _| amount(o, "spec.minAvailable").into()),
-    Column::text("Max Unavailable", "Pods that may be gone.", |o, _| amount(o, "spec.maxUnavailable").into()),
-    Column::integer("Allowed Disruptions", "Pods that may go now.", |o, _| {
+    Column::text("Min Available", "The minimum number of pods that must be available.", |o, _| {
+        amount(o, "spec.minAvailable").into()
+    }),
+    Column::text("Max Unavailable", "The maximum number of pods that may be unavailable.", |o, _| {
+        amount(o, "spec.maxUnavailable").into()
+    }),
+    Column::integer("Allowed Disruptions", "Calculated number of pods that may be disrupted at this time.", |o, _| {
         count(o, "status.disruptionsAllowed").into()
     }),
     Column::age(),

@@ -15,9 +15,15 @@ pub fn resource() -> Resource {
         field_refusal: Some("field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: {}"),
         columns: const {
             &[
-                Column::text("Node", "The node that has the devices.", |o, _| tree::text(o, "spec.nodeName").into()),
-                Column::text("Driver", "The driver of the devices.", |o, _| tree::text(o, "spec.driver").into()),
-                Column::text("Pool", "The pool that they belong to.", |o, _| tree::text(o, "spec.pool.name").into()),
+                Column::text("Node", "io.k8s.api.resource.v1.ResourceSliceSpec.nodeName", |o, _| {
+                    tree::text(o, "spec.nodeName").into()
+                }),
+                Column::text("Driver", "io.k8s.api.resource.v1.ResourceSliceSpec.driver", |o, _| {
+                    tree::text(o, "spec.driver").into()
+                }),
+                Column::text("Pool", "io.k8s.api.resource.v1.ResourcePool.name", |o, _| {
+                    tree::text(o, "spec.pool.name").into()
+                }),
                 Column::age(),
             ]
         },

@@ -31,14 +31,14 @@ pub fn resource() -> Resource {
         generation: true,
         columns: const {
             &[
-                Column::integer("Value", "The priority of its pods.", |o, _| {
+                Column::integer("Value", "io.k8s.api.scheduling.v1.PriorityClass.value", |o, _| {
                     tree::int(o, "value").unwrap_or_default().into()
                 }),
-                Column::boolean("Global-Default", "Whether pods without a class get it.", |o, _| {
+                Column::boolean("Global-Default", "io.k8s.api.scheduling.v1.PriorityClass.globalDefault", |o, _| {
                     tree::flag(o, "globalDefault").into()
                 }),
                 Column::age(),
-                Column::text("PreemptionPolicy", "Whether its pods drive out others.", |o, _| {
+                Column::text("PreemptionPolicy", "io.k8s.api.scheduling.v1.PriorityClass.preemptionPolicy", |o, _| {
                     tree::text(o, "preemptionPolicy").into()
                 }),
             ]

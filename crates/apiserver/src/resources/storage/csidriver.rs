@@ -15,20 +15,22 @@ pub fn resource() -> Resource {
         returns_deleted: true,
         columns: const {
             &[
-                Column::boolean("AttachRequired", "Whether volumes are attached before they are mounted.", |o, _| {
+                Column::boolean("AttachRequired", "io.k8s.api.storage.v1.CSIDriverSpec.attachRequired", |o, _| {
                     tree::flag(o, "spec.attachRequired").into()
                 }),
-                Column::boolean("PodInfoOnMount", "Whether the driver is told the pod.", |o, _| {
+                Column::boolean("PodInfoOnMount", "io.k8s.api.storage.v1.CSIDriverSpec.podInfoOnMount", |o, _| {
                     tree::flag(o, "spec.podInfoOnMount").into()
                 }),
-                Column::boolean("StorageCapacity", "Whether the scheduler asks for capacity.", |o, _| {
+                Column::boolean("StorageCapacity", "io.k8s.api.storage.v1.CSIDriverSpec.storageCapacity", |o, _| {
                     tree::flag(o, "spec.storageCapacity").into()
                 }),
-                Column::text("TokenRequests", "Audiences of the tokens that the driver gets.", |o, _| audiences(o)),
-                Column::boolean("RequiresRepublish", "Whether mounting is repeated.", |o, _| {
-                    tree::flag(o, "spec.requiresRepublish").into()
-                }),
-                Column::text("Modes", "How long the volumes live.", |o, _| {
+                Column::text("TokenRequests", "io.k8s.api.storage.v1.CSIDriverSpec.tokenRequests", |o, _| audiences(o)),
+                Column::boolean(
+                    "RequiresRepublish",
+                    "io.k8s.api.storage.v1.CSIDriverSpec.requiresRepublish",
+                    |o, _| tree::flag(o, "spec.requiresRepublish").into(),
+                ),
+                Column::text("Modes", "io.k8s.api.storage.v1.CSIDriverSpec.volumeLifecycleModes", |o, _| {
                     cells::joined_or(&tree::texts(o, "spec.volumeLifecycleModes"), cells::NONE)
                 }),
                 Column::age(),

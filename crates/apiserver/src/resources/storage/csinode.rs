@@ -13,9 +13,11 @@ pub fn resource() -> Resource {
         returns_deleted: true,
         columns: const {
             &[
-                Column::integer("Drivers", "How many drivers are registered on the node.", |o, _| {
-                    cells::count(o, "spec.drivers")
-                }),
+                Column::integer(
+                    "Drivers",
+                    "Drivers indicates the number of CSI drivers registered on the node",
+                    |o, _| cells::count(o, "spec.drivers"),
+                ),
                 Column::age(),
             ]
         },

@@ -14,10 +14,14 @@ pub fn resource() -> Resource {
         returns_deleted: true,
         columns: const {
             &[
-                Column::text("StorageClassName", "The class of the volumes.", |o, _| {
-                    tree::text(o, "storageClassName").into()
+                Column::text(
+                    "StorageClassName",
+                    "io.k8s.api.storage.v1.CSIStorageCapacity.storageClassName",
+                    |o, _| tree::text(o, "storageClassName").into(),
+                ),
+                Column::text("Capacity", "io.k8s.api.storage.v1.CSIStorageCapacity.capacity", |o, _| {
+                    cells::text_or(o, "capacity", cells::UNSET)
                 }),
-                Column::text("Capacity", "How much is left.", |o, _| cells::text_or(o, "capacity", cells::UNSET)),
             ]
         },
         hooks: Hooks {

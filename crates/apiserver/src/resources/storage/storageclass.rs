@@ -15,16 +15,20 @@ pub fn resource() -> Resource {
         name_cell: Some(name),
         columns: const {
             &[
-                Column::text("Provisioner", "Who makes the volumes.", |o, _| tree::text(o, "provisioner").into()),
-                Column::text("ReclaimPolicy", "What becomes of a volume whose claim is gone.", |o, _| {
+                Column::text("Provisioner", "io.k8s.api.storage.v1.StorageClass.provisioner", |o, _| {
+                    tree::text(o, "provisioner").into()
+                }),
+                Column::text("ReclaimPolicy", "io.k8s.api.storage.v1.StorageClass.reclaimPolicy", |o, _| {
                     tree::text(o, "reclaimPolicy").into()
                 }),
-                Column::text("VolumeBindingMode", "When claims are bound.", |o, _| {
+                Column::text("VolumeBindingMode", "io.k8s.api.storage.v1.StorageClass.volumeBindingMode", |o, _| {
                     tree::text(o, "volumeBindingMode").into()
                 }),
-                Column::text("AllowVolumeExpansion", "Whether claims may grow.", |o, _| {
-                    tree::flag(o, "allowVolumeExpansion").into()
-                }),
+                Column::text(
+                    "AllowVolumeExpansion",
+                    "io.k8s.api.storage.v1.StorageClass.allowVolumeExpansion",
+                    |o, _| tree::flag(o, "allowVolumeExpansion").into(),
+                ),
                 Column::age(),
             ]
         },

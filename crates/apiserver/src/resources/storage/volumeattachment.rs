@@ -16,11 +16,19 @@ pub fn resource() -> Resource {
         subresources: &[Subresource::Status],
         columns: const {
             &[
-                Column::text("Attacher", "The driver that attaches.", |o, _| tree::text(o, "spec.attacher").into())
-                    .name(),
-                Column::text("PV", "The volume.", |o, _| tree::text(o, "spec.source.persistentVolumeName").into()),
-                Column::text("Node", "The node.", |o, _| tree::text(o, "spec.nodeName").into()),
-                Column::boolean("Attached", "Whether it is there.", |o, _| tree::flag(o, "status.attached").into()),
+                Column::text("Attacher", "io.k8s.api.storage.v1.VolumeAttachmentSpec.attacher", |o, _| {
+                    tree::text(o, "spec.attacher").into()
+                })
+                .name(),
+                Column::text("PV", "io.k8s.api.storage.v1.VolumeAttachmentSource.persistentVolumeName", |o, _| {
+                    tree::text(o, "spec.source.persistentVolumeName").into()
+                }),
+                Column::text("Node", "io.k8s.api.storage.v1.VolumeAttachmentSpec.nodeName", |o, _| {
+                    tree::text(o, "spec.nodeName").into()
+                }),
+                Column::boolean("Attached", "io.k8s.api.storage.v1.VolumeAttachmentStatus.attached", |o, _| {
+                    tree::flag(o, "status.attached").into()
+                }),
                 Column::age(),
             ]
         },

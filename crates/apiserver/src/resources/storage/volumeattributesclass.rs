@@ -13,7 +13,9 @@ pub fn resource() -> Resource {
         returns_deleted: true,
         columns: const {
             &[
-                Column::text("DriverName", "The driver that it is for.", |o, _| tree::text(o, "driverName").into()),
+                Column::text("DriverName", "io.k8s.api.storage.v1.VolumeAttributesClass.driverName", |o, _| {
+                    tree::text(o, "driverName").into()
+                }),
                 Column::age(),
             ]
         },
