@@ -6,7 +6,7 @@ use std::sync::Arc;
 use api::{Gvr, Key, Object, Status};
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use pki::{Bound, Claims, Reference, TokenKey};
+use pki::{Bound, Claims, Reference, TokenError, TokenKey};
 
 use crate::Engine;
 use crate::filters::authn::{AUTHENTICATED, CREDENTIAL_ID};
@@ -127,7 +127,7 @@ impl Tokens for ServiceAccountTokens {
         let own = [self.issuer.clone()];
         let wanted = if audiences.is_empty() { &own[..] } else { audiences };
         let now = self.engine.clock().now();
-        let claims = self.key.verify(token, &self.issuer, wanted, now).map_err(|why| why.to_string())?;
+        let claims = self.key.verify(token, &self.issuer, wanted, now).map_err(|why| refusal(&why))?;
         self.check_bound(&claims.kubernetes, now)?;
         let audiences = claims.aud.iter().filter(|audience| wanted.contains(audience)).cloned().collect();
         Ok(ReviewedToken { user: user(&claims), audiences })
@@ -160,5 +160,13 @@ fn user(claims: &Claims) -> User {
         uid: bound.serviceaccount.uid.clone(),
         groups,
         extra,
+    }
+}
+
+/// A token that no issuer of ours has made is just invalid, as in upstream's words.
+fn refusal(why: &TokenError) -> String {
+    match why {
+        TokenError::Malformed | TokenError::WrongIssuer(_) => "invalid bearer token".to_owned(),
+        other => other.to_string(),
     }
 }

@@ -87,7 +87,7 @@ async fn log(server: &Server, request: &Authorized) -> Result<Response<Body>, St
     let path = options::path(request, &pod)?;
     // A log that nobody writes yet is empty.
     let Some(node) = node_of(&pod) else { return Ok(respond::text(200, "")) };
-    let backend = server.kubelets.backend(node_address(&object(server, &NODES, "", node)?)?)?;
+    let backend = server.kubelets.backend(node_address(&node_of_pod(server, node)?)?)?;
     let answer = backend.ask(get(&path, HeaderMap::new())?).await;
     let url = format!("https://{}{path}", backend.authority());
     let answer = answer.map_err(|why| unknown(format!("Get {url:?}: {why}")))?;
@@ -104,7 +104,7 @@ async fn stream(server: &Server, request: Authorized) -> Result<Response<Body>, 
     let path = options::path(&request, &pod)?;
     let node = node_of(&pod);
     let node = node.ok_or_else(|| Status::bad_request(format!("pod {} does not have a host assigned", info.name)))?;
-    let backend = server.kubelets.backend(node_address(&object(server, &NODES, "", node)?)?)?;
+    let backend = server.kubelets.backend(node_address(&node_of_pod(server, node)?)?)?;
     let asked = Request::builder().method(&request.parts.method).uri(path).body(body::empty());
     let mut asked = asked.map_err(|error| Status::bad_request(error.to_string()))?;
     *asked.headers_mut() = own_headers(&request.parts.headers);
@@ -186,6 +186,12 @@ fn object(server: &Server, gvr: &Gvr, namespace: &str, name: &str) -> Result<Val
     let found = server.engine.table(gvr).and_then(|table| table.get(&Key::new(namespace, name)).cloned());
     let found = found.ok_or_else(|| Status::not_found(About { group: "", resource: &gvr.resource, name }))?;
     found.tree().map_err(Status::internal)
+}
+
+/// As upstream does, a missing node is told of as if it were a pod: the request is for a pod.
+fn node_of_pod(server: &Server, name: &str) -> Result<Value, Status> {
+    let missing = |_| Status::not_found(About { group: "", resource: "pods", name });
+    object(server, &NODES, "", name).map_err(missing)
 }
 
 fn node_address(node: &Value) -> Result<KubeletAddress, Status> {

@@ -9,6 +9,7 @@ use api::status::Cause;
 use serde_json::Value;
 
 use crate::causes::{invalid_value, required, unsupported};
+use crate::resource::Column;
 use crate::tree;
 
 /// `ClusterRole/view`.
@@ -23,6 +24,17 @@ fn subjects(binding: &Value, kind: &str) -> String {
         namespace => format!("{namespace}/{}", tree::text(subject, "name")),
     });
     names.collect::<Vec<_>>().join(", ")
+}
+
+/// The columns of a binding; their descriptions differ by kind.
+const fn columns([role_text, users, groups, accounts]: [&'static str; 4]) -> [Column; 5] {
+    [
+        Column::text("Role", role_text, |object, _| role(object).into()),
+        Column::age(),
+        Column::text("Users", users, |object, _| subjects(object, "User").into()).wide(),
+        Column::text("Groups", groups, |object, _| subjects(object, "Group").into()).wide(),
+        Column::text("ServiceAccounts", accounts, |object, _| subjects(object, "ServiceAccount").into()).wide(),
+    ]
 }
 
 fn validate_rules(role: &Value) -> Vec<Cause> {
