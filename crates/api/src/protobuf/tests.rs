@@ -1,3 +1,5 @@
+//! Every kind there and back through protobuf, with every field set; and bytes that another encoder made.
+
 use serde_json::{Value, json};
 
 use super::plan::{self, Message, Shape};

@@ -52,7 +52,7 @@ fn hosts(ingress: &Value) -> Value {
         .collect();
     match hosts.len() {
         0 => "*".into(),
-        0..=3 => hosts.join(",").into(),
+        1..=3 => hosts.join(",").into(),
         more => format!("{} + {} more...", hosts[..3].join(","), more - 3).into(),
     }
 }
