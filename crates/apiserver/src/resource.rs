@@ -9,6 +9,7 @@ use std::sync::Arc;
 use api::name::Str;
 use api::status::{Cause, Status};
 use api::{Gvk, Gvr};
+use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::Value;
 
 use crate::custom::Custom;
@@ -71,7 +72,29 @@ pub struct Resource {
     pub deprecated: Option<&'static str>,
     /// What the definition of a custom resource says, which no constant can hold.
     pub custom: Option<Arc<Custom>>,
+    /// Describes its type and fields; nothing for a custom resource, whose definition does.
+    pub words: Option<Words>,
     pub hooks: Hooks,
+}
+
+/// Adds a type, and what it is made of, to the descriptions.
+pub type Words = fn(&mut SchemaGenerator);
+
+/// A kind that is a type of ours.
+pub trait BuiltIn: k8s_openapi::Resource<Scope: InScope> + JsonSchema {}
+impl<K: k8s_openapi::Resource<Scope: InScope> + JsonSchema> BuiltIn for K {}
+
+/// The scope of a type, as a value.
+pub trait InScope {
+    const SCOPE: Scope;
+}
+
+impl InScope for k8s_openapi::ClusterResourceScope {
+    const SCOPE: Scope = Scope::Cluster;
+}
+
+impl InScope for k8s_openapi::NamespaceResourceScope {
+    const SCOPE: Scope = Scope::Namespaced;
 }
 
 pub use api::validation::meta::NameRule;
@@ -95,17 +118,25 @@ const STORED_VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "
 const CUSTOM_VERBS: &[&str] = &["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
 
 impl Resource {
+    /// A built-in resource with nothing special about it: its names, scope and schema are those of its type.
+    pub fn of<K: BuiltIn>() -> Self {
+        let gvr = Gvr::new(K::GROUP, K::VERSION, K::URL_PATH_SEGMENT);
+        let scope = <K::Scope as InScope>::SCOPE;
+        let words: Words = |generator| drop(generator.subschema_for::<K>());
+        Self { words: Some(words), ..Self::new(gvr, K::KIND, &K::KIND.to_lowercase(), scope, K::schema_name()) }
+    }
+
     /// A resource with nothing special about it. Its schema is named like `io.k8s.api.core.v1.Pod`.
-    pub fn new(gvr: Gvr, kind: &'static str, singular: &'static str, scope: Scope, schema: &'static str) -> Self {
+    pub fn new(gvr: Gvr, kind: &'static str, singular: &str, scope: Scope, schema: Str) -> Self {
         let kind = Gvk { group: gvr.group.clone(), version: gvr.version.clone(), kind: kind.into() };
         Self {
             gvr,
             kind,
-            singular: singular.into(),
+            singular: singular.to_owned().into(),
             short_names: Vec::new(),
             categories: Vec::new(),
             scope,
-            schema: schema.into(),
+            schema,
             selectable_fields: &[],
             field_refusal: None,
             status_keeps: &[],
@@ -127,15 +158,14 @@ impl Resource {
             name_rule: api::validation::name::dns1123_subdomain,
             deprecated: None,
             custom: None,
+            words: None,
             hooks: Hooks::default(),
         }
     }
 
     /// A resource that is only asked, never stored.
-    pub fn review(gvr: Gvr, kind: &'static str, singular: &'static str, schema: &'static str, review: Review) -> Self {
-        let namespaced = matches!(review, Review::LocalSubjectAccess | Review::Binding);
-        let scope = if namespaced { Scope::Namespaced } else { Scope::Cluster };
-        Self { review: Some(review), ..Self::new(gvr, kind, singular, scope, schema) }
+    pub fn question<K: BuiltIn>(review: Review) -> Self {
+        Self { review: Some(review), ..Self::of::<K>() }
     }
 
     /// The verbs that discovery shows.

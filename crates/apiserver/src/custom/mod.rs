@@ -123,7 +123,7 @@ impl Definition {
             generation: true,
             unconditional_update: false,
             custom: Some(Arc::new(self.custom(version))),
-            ..Resource::new(gvr, "", "", scope, "")
+            ..Resource::new(gvr, "", "", scope, "".into())
         }
     }
 

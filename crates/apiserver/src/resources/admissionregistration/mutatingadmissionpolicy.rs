@@ -1,13 +1,12 @@
 //! MutatingAdmissionPolicy: expressions that change objects.
 
-use api::Gvr;
+use k8s_openapi::api::admissionregistration::v1::MutatingAdmissionPolicy;
 
 use super::policy_rules;
-use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::resource::{Column, Hooks, Resource};
 use crate::resources::cells;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("admissionregistration.k8s.io", "v1", "mutatingadmissionpolicies");
     Resource {
         unconditional_update: false,
         categories: vec!["api-extensions".into()],
@@ -28,12 +27,6 @@ pub fn resource() -> Resource {
             ]
         },
         hooks: Hooks { validate: Some(policy_rules::mutating), ..Hooks::default() },
-        ..Resource::new(
-            gvr,
-            "MutatingAdmissionPolicy",
-            "mutatingadmissionpolicy",
-            Scope::Cluster,
-            "io.k8s.api.admissionregistration.v1.MutatingAdmissionPolicy",
-        )
+        ..Resource::of::<MutatingAdmissionPolicy>()
     }
 }

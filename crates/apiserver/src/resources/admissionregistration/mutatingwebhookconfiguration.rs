@@ -1,13 +1,12 @@
 //! MutatingWebhookConfiguration: whom to ask before objects are written, and who may change them.
 
-use api::Gvr;
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 
 use super::webhook_rules;
-use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::resource::{Column, Hooks, Resource};
 use crate::resources::cells;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations");
     Resource {
         unconditional_update: false,
         categories: vec!["api-extensions".into()],
@@ -27,12 +26,6 @@ pub fn resource() -> Resource {
             validate_update: Some(webhook_rules::mutating_update),
             ..Hooks::default()
         },
-        ..Resource::new(
-            gvr,
-            "MutatingWebhookConfiguration",
-            "mutatingwebhookconfiguration",
-            Scope::Cluster,
-            "io.k8s.api.admissionregistration.v1.MutatingWebhookConfiguration",
-        )
+        ..Resource::of::<MutatingWebhookConfiguration>()
     }
 }

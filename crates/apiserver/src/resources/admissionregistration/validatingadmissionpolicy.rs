@@ -1,15 +1,14 @@
 //! ValidatingAdmissionPolicy: expressions that objects must fulfil.
 
-use api::Gvr;
+use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
 use serde_json::{Value, json};
 
 use super::policy_rules;
-use crate::resource::{Column, HookContext, Hooks, Resource, Scope, Subresource};
+use crate::resource::{Column, HookContext, Hooks, Resource, Subresource};
 use crate::resources::cells;
 use crate::tree;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("admissionregistration.k8s.io", "v1", "validatingadmissionpolicies");
     Resource {
         unconditional_update: false,
         categories: vec!["api-extensions".into()],
@@ -35,13 +34,7 @@ pub fn resource() -> Resource {
             validate: Some(policy_rules::validating),
             ..Hooks::default()
         },
-        ..Resource::new(
-            gvr,
-            "ValidatingAdmissionPolicy",
-            "validatingadmissionpolicy",
-            Scope::Cluster,
-            "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicy",
-        )
+        ..Resource::of::<ValidatingAdmissionPolicy>()
     }
 }
 

@@ -1,13 +1,12 @@
 //! ValidatingAdmissionPolicyBinding: where a policy holds, and with which parameters.
 
-use api::Gvr;
+use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
 
 use super::policy_rules;
-use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::resource::{Column, Hooks, Resource};
 use crate::tree;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("admissionregistration.k8s.io", "v1", "validatingadmissionpolicybindings");
     Resource {
         unconditional_update: false,
         categories: vec!["api-extensions".into()],
@@ -28,12 +27,6 @@ pub fn resource() -> Resource {
             ]
         },
         hooks: Hooks { validate: Some(policy_rules::validating_binding), ..Hooks::default() },
-        ..Resource::new(
-            gvr,
-            "ValidatingAdmissionPolicyBinding",
-            "validatingadmissionpolicybinding",
-            Scope::Cluster,
-            "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicyBinding",
-        )
+        ..Resource::of::<ValidatingAdmissionPolicyBinding>()
     }
 }

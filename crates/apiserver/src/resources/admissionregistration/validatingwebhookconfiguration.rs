@@ -1,13 +1,12 @@
 //! ValidatingWebhookConfiguration: whom to ask whether objects may be written.
 
-use api::Gvr;
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 
 use super::webhook_rules;
-use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::resource::{Column, Hooks, Resource};
 use crate::resources::cells;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations");
     Resource {
         unconditional_update: false,
         categories: vec!["api-extensions".into()],
@@ -27,12 +26,6 @@ pub fn resource() -> Resource {
             validate_update: Some(webhook_rules::validating_update),
             ..Hooks::default()
         },
-        ..Resource::new(
-            gvr,
-            "ValidatingWebhookConfiguration",
-            "validatingwebhookconfiguration",
-            Scope::Cluster,
-            "io.k8s.api.admissionregistration.v1.ValidatingWebhookConfiguration",
-        )
+        ..Resource::of::<ValidatingWebhookConfiguration>()
     }
 }

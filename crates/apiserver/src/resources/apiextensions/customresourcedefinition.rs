@@ -1,19 +1,16 @@
 //! CustomResourceDefinition: a kind that is made at run time.
 
-use api::Gvr;
 use api::custom::formats;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Value, json};
 
 use super::definition_rules;
 use crate::custom::controller::FINALIZER;
 use crate::custom::status::Condition;
-use crate::resource::{Column, HookContext, Hooks, Resource, Scope, Subresource};
+use crate::resource::{Column, HookContext, Hooks, Resource, Subresource};
 use crate::tree;
 
-const SCHEMA: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition";
-
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("apiextensions.k8s.io", "v1", "customresourcedefinitions");
     Resource {
         short_names: vec!["crd".into(), "crds".into()],
         categories: vec!["api-extensions".into()],
@@ -38,7 +35,7 @@ pub fn resource() -> Resource {
             begin_deletion: Some(begin_deletion),
             ..Hooks::default()
         },
-        ..Resource::new(gvr, "CustomResourceDefinition", "customresourcedefinition", Scope::Cluster, SCHEMA)
+        ..Resource::of::<CustomResourceDefinition>()
     }
 }
 

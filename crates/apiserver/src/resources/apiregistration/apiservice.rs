@@ -1,14 +1,13 @@
 //! APIService: who serves a group and version: this server, or a service of the cluster.
 
-use api::Gvr;
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use serde_json::{Value, json};
 
 use super::rules;
-use crate::resource::{Column, HookContext, Hooks, Resource, Scope, Subresource};
+use crate::resource::{Column, HookContext, Hooks, Resource, Subresource};
 use crate::tree;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("apiregistration.k8s.io", "v1", "apiservices");
     Resource {
         unconditional_update: false,
         name_rule: api::validation::name::path_segment,
@@ -22,13 +21,7 @@ pub fn resource() -> Resource {
             ]
         },
         hooks: Hooks { prepare_create: Some(prepare_create), validate: Some(rules::validate), ..Hooks::default() },
-        ..Resource::new(
-            gvr,
-            "APIService",
-            "apiservice",
-            Scope::Cluster,
-            "io.k8s.kube-aggregator.pkg.apis.apiregistration.v1.APIService",
-        )
+        ..Resource::of::<APIService>()
     }
 }
 

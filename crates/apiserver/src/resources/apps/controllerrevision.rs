@@ -1,17 +1,15 @@
 //! ControllerRevision: one template of a StatefulSet or DaemonSet, kept to return to.
 
-use api::Gvr;
 use api::status::Cause;
 use api::validation::Path;
+use k8s_openapi::api::apps::v1::ControllerRevision;
 use serde_json::Value;
 
 use super::workload;
-use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::resource::{Column, Hooks, Resource};
 use crate::tree;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("apps", "v1", "controllerrevisions");
-    let schema = "io.k8s.api.apps.v1.ControllerRevision";
     Resource {
         columns: COLUMNS,
         hooks: Hooks {
@@ -19,7 +17,7 @@ pub fn resource() -> Resource {
             validate_update: Some(|new, old| workload::unchanged(new, old, &["data"])),
             ..Hooks::default()
         },
-        ..Resource::new(gvr, "ControllerRevision", "controllerrevision", Scope::Namespaced, schema)
+        ..Resource::of::<ControllerRevision>()
     }
 }
 

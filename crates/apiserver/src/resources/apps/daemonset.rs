@@ -1,15 +1,15 @@
 //! DaemonSet: a pod on every node that fits.
 
-use api::Gvr;
 use api::selector::LabelSelector;
 use api::status::Cause;
 use api::validation::Path;
 use api::validation::number::{at_most_100_percent, nonnegative_or_percent, number_or_percent};
 use api::validation::selector::label_selector;
+use k8s_openapi::api::apps::v1::DaemonSet;
 use serde_json::{Value, json};
 
 use super::workload::{self, count, negative};
-use crate::resource::{Column, HookContext, Hooks, Resource, Scope, Subresource};
+use crate::resource::{Column, HookContext, Hooks, Resource, Subresource};
 use crate::resources::core::pod_rules;
 use crate::tree;
 
@@ -17,7 +17,6 @@ use crate::tree;
 const GENERATION: &str = "deprecated.daemonset.template.generation";
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("apps", "v1", "daemonsets");
     Resource {
         short_names: vec!["ds".into()],
         categories: vec!["all".into()],
@@ -33,7 +32,7 @@ pub fn resource() -> Resource {
             validate_status: Some(validate_status),
             ..Hooks::default()
         },
-        ..Resource::new(gvr, "DaemonSet", "daemonset", Scope::Namespaced, "io.k8s.api.apps.v1.DaemonSet")
+        ..Resource::of::<DaemonSet>()
     }
 }
 

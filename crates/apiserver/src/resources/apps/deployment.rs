@@ -1,17 +1,16 @@
 //! Deployment: replicas of a pod, rolled from one template to the next.
 
-use api::Gvr;
 use api::status::Cause;
 use api::validation::Path;
 use api::validation::number::{at_most_100_percent, nonnegative_or_percent, number_or_percent};
+use k8s_openapi::api::apps::v1::Deployment;
 use serde_json::{Value, json};
 
 use super::workload::{self, OVER_REPLICAS, count, negative};
-use crate::resource::{Column, HookContext, Hooks, Resource, Scope, Subresource};
+use crate::resource::{Column, HookContext, Hooks, Resource, Subresource};
 use crate::tree;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("apps", "v1", "deployments");
     Resource {
         short_names: vec!["deploy".into()],
         categories: vec!["all".into()],
@@ -44,7 +43,7 @@ pub fn resource() -> Resource {
             warn: Some(workload::name_warning),
             ..Hooks::default()
         },
-        ..Resource::new(gvr, "Deployment", "deployment", Scope::Namespaced, "io.k8s.api.apps.v1.Deployment")
+        ..Resource::of::<Deployment>()
     }
 }
 

@@ -1,16 +1,15 @@
 //! ReplicaSet: so many pods of one template.
 
-use api::Gvr;
 use api::status::Cause;
 use api::validation::Path;
+use k8s_openapi::api::apps::v1::ReplicaSet;
 use serde_json::{Value, json};
 
 use super::workload::{self, OVER_REPLICAS, count, negative};
-use crate::resource::{Column, HookContext, Hooks, Resource, Scope, Subresource};
+use crate::resource::{Column, HookContext, Hooks, Resource, Subresource};
 use crate::tree;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("apps", "v1", "replicasets");
     Resource {
         short_names: vec!["rs".into()],
         categories: vec!["all".into()],
@@ -26,7 +25,7 @@ pub fn resource() -> Resource {
             warn: Some(workload::name_warning),
             ..Hooks::default()
         },
-        ..Resource::new(gvr, "ReplicaSet", "replicaset", Scope::Namespaced, "io.k8s.api.apps.v1.ReplicaSet")
+        ..Resource::of::<ReplicaSet>()
     }
 }
 

@@ -1,18 +1,17 @@
 //! StatefulSet: pods with names and volumes of their own, in order.
 
-use api::Gvr;
 use api::status::Cause;
 use api::validation::Path;
 use api::validation::name::dns1123_label;
 use api::validation::number::{at_most_100_percent, nonnegative, nonnegative_or_percent, number_or_percent};
+use k8s_openapi::api::apps::v1::StatefulSet;
 use serde_json::{Value, json};
 
 use super::workload::{self, OVER_REPLICAS, count, negative};
-use crate::resource::{Column, HookContext, Hooks, Resource, Scope, Subresource};
+use crate::resource::{Column, HookContext, Hooks, Resource, Subresource};
 use crate::tree;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("apps", "v1", "statefulsets");
     Resource {
         short_names: vec!["sts".into()],
         categories: vec!["all".into()],
@@ -29,7 +28,7 @@ pub fn resource() -> Resource {
             warn: Some(warn),
             ..Hooks::default()
         },
-        ..Resource::new(gvr, "StatefulSet", "statefulset", Scope::Namespaced, "io.k8s.api.apps.v1.StatefulSet")
+        ..Resource::of::<StatefulSet>()
     }
 }
 

@@ -1,10 +1,11 @@
 //! HorizontalPodAutoscaler (autoscaling/v2): what to scale, between which bounds, by which metrics. The stored form.
 
 use api::Gvr;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use serde_json::{Value, json};
 
 use super::hpa_rules;
-use crate::resource::{Column, HookContext, Hooks, Resource, Scope, Subresource};
+use crate::resource::{BuiltIn, Column, HookContext, Hooks, Resource, Subresource};
 use crate::resources::apps::workload::count;
 use crate::tree;
 
@@ -24,17 +25,17 @@ pub fn resource() -> Resource {
             validate_status: Some(|new, _| hpa_rules::validate_status(new)),
             ..Hooks::default()
         },
-        ..of_version(GVR, SCHEMA)
+        ..of_version::<HorizontalPodAutoscaler>()
     }
 }
 
 /// What both versions have in common.
-pub fn of_version(gvr: Gvr, schema: &'static str) -> Resource {
+pub fn of_version<K: BuiltIn>() -> Resource {
     Resource {
         short_names: vec!["hpa".into()],
         categories: vec!["all".into()],
         subresources: &[Subresource::Status],
-        ..Resource::new(gvr, "HorizontalPodAutoscaler", "horizontalpodautoscaler", Scope::Namespaced, schema)
+        ..Resource::of::<K>()
     }
 }
 

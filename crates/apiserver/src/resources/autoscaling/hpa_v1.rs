@@ -1,7 +1,8 @@
 //! HorizontalPodAutoscaler (autoscaling/v1): the older form, which knows CPU alone; stored as v2. What v1 cannot say is
 //! carried in annotations, so that who reads and writes v1 loses nothing.
 
-use api::{Gvr, schema};
+use api::schema;
+use k8s_openapi::api::autoscaling::v1::HorizontalPodAutoscaler;
 use serde_json::{Value, json};
 
 use super::{hpa, hpa_annotations as notes, hpa_rules};
@@ -23,7 +24,7 @@ pub fn resource() -> Resource {
             to_stored: Some(to_stored),
             ..Hooks::default()
         },
-        ..hpa::of_version(Gvr::new("autoscaling", "v1", "horizontalpodautoscalers"), SCHEMA)
+        ..hpa::of_version::<HorizontalPodAutoscaler>()
     }
 }
 

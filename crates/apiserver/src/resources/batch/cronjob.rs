@@ -1,14 +1,14 @@
 //! CronJob: a Job at every time of a schedule.
 
-use api::Gvr;
 use api::cron;
 use api::status::Cause;
 use api::validation::Path;
+use k8s_openapi::api::batch::v1::CronJob;
 use serde_json::{Value, json};
 
 use super::job_rules;
 use crate::output::age;
-use crate::resource::{Column, HookContext, Hooks, Resource, Scope, Subresource};
+use crate::resource::{Column, HookContext, Hooks, Resource, Subresource};
 use crate::resources::apps::workload::{self, negative};
 use crate::tree;
 
@@ -17,7 +17,6 @@ const NAME_LEN_MAX: usize = 63 - 11;
 const TEMPLATE: &str = "spec.jobTemplate.spec.template";
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("batch", "v1", "cronjobs");
     Resource {
         short_names: vec!["cj".into()],
         categories: vec!["all".into()],
@@ -31,7 +30,7 @@ pub fn resource() -> Resource {
             warn: Some(warn),
             ..Hooks::default()
         },
-        ..Resource::new(gvr, "CronJob", "cronjob", Scope::Namespaced, "io.k8s.api.batch.v1.CronJob")
+        ..Resource::of::<CronJob>()
     }
 }
 

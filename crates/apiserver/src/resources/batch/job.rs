@@ -1,11 +1,11 @@
 //! Job: pods until so many have succeeded.
 
-use api::Gvr;
+use k8s_openapi::api::batch::v1::Job;
 use serde_json::{Value, json};
 
 use super::{job_rules, job_status};
 use crate::output::age;
-use crate::resource::{Column, HookContext, Hooks, Resource, Scope, Subresource};
+use crate::resource::{Column, HookContext, Hooks, Resource, Subresource};
 use crate::resources::apps::workload::{self, count};
 use crate::tree;
 
@@ -34,7 +34,7 @@ pub fn resource() -> Resource {
             warn: Some(warn),
             ..Hooks::default()
         },
-        ..Resource::new(Gvr::new("batch", "v1", "jobs"), "Job", "job", Scope::Namespaced, "io.k8s.api.batch.v1.Job")
+        ..Resource::of::<Job>()
     }
 }
 

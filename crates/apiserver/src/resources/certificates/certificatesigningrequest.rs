@@ -1,15 +1,14 @@
 //! CertificateSigningRequest: a certificate that somebody asks for.
 
-use api::Gvr;
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use serde_json::Value;
 
 use super::rules;
-use crate::resource::{Column, Hooks, Resource, Scope, Subresource};
+use crate::resource::{Column, Hooks, Resource, Subresource};
 use crate::resources::cells;
 use crate::tree;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("certificates.k8s.io", "v1", "certificatesigningrequests");
     Resource {
         short_names: vec!["csr".into()],
         name_rule: |_| Vec::new(),
@@ -49,13 +48,7 @@ pub fn resource() -> Resource {
             validate_part: Some(rules::validate_part),
             ..Hooks::default()
         },
-        ..Resource::new(
-            gvr,
-            "CertificateSigningRequest",
-            "certificatesigningrequest",
-            Scope::Cluster,
-            "io.k8s.api.certificates.v1.CertificateSigningRequest",
-        )
+        ..Resource::of::<CertificateSigningRequest>()
     }
 }
 

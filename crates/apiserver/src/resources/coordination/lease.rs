@@ -1,14 +1,13 @@
 //! Lease: a heartbeat, or a lock that runs out.
 
-use api::Gvr;
+use k8s_openapi::api::coordination::v1::Lease;
 use serde_json::Value;
 
 use crate::causes::invalid_value;
-use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::resource::{Column, Hooks, Resource};
 use crate::tree;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("coordination.k8s.io", "v1", "leases");
     Resource {
         buffered: true,
         create_on_update: true,
@@ -22,7 +21,7 @@ pub fn resource() -> Resource {
             ]
         },
         hooks: Hooks { validate: Some(validate), ..Hooks::default() },
-        ..Resource::new(gvr, "Lease", "lease", Scope::Namespaced, "io.k8s.api.coordination.v1.Lease")
+        ..Resource::of::<Lease>()
     }
 }
 

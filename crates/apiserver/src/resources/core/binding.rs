@@ -1,10 +1,9 @@
 //! Binding: puts a pod on a node; the older form of pods/binding.
 
-use api::Gvr;
+use k8s_openapi::api::core::v1::Binding;
 
 use crate::resource::{Resource, Review};
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("", "v1", "bindings");
-    Resource::review(gvr, "Binding", "binding", "io.k8s.api.core.v1.Binding", Review::Binding)
+    Resource::question::<Binding>(Review::Binding)
 }

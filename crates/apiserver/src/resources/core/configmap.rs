@@ -1,24 +1,23 @@
 //! ConfigMap: data for pods to read.
 
-use api::Gvr;
 use api::status::Cause;
 use api::validation::Path;
+use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::Value;
 
 use super::data_rules::{self, DATA_BYTES_MAX};
 use crate::causes::forbidden;
-use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::resource::{Column, Hooks, Resource};
 use crate::tree;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("", "v1", "configmaps");
     Resource {
         short_names: vec!["cm".into()],
         columns: const {
             &[Column::text("Data", "io.k8s.api.core.v1.ConfigMap.data", |object, _| keys(object).into()), Column::age()]
         },
         hooks: Hooks { validate: Some(validate), validate_update: Some(validate_update), ..Hooks::default() },
-        ..Resource::new(gvr, "ConfigMap", "configmap", Scope::Namespaced, "io.k8s.api.core.v1.ConfigMap")
+        ..Resource::of::<ConfigMap>()
     }
 }
 

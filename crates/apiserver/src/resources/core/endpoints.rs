@@ -1,17 +1,16 @@
 //! Endpoints: the addresses behind a Service, in the form that came before EndpointSlice.
 
-use api::Gvr;
+use k8s_openapi::api::core::v1::Endpoints;
 use serde_json::Value;
 
 use super::endpoints_rules;
-use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::resource::{Column, Hooks, Resource};
 use crate::tree;
 
 /// Addresses shown before `+ N more...`.
 const SHOWN_MAX: usize = 3;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("", "v1", "endpoints");
     Resource {
         short_names: vec!["ep".into()],
         create_on_update: true,
@@ -23,7 +22,7 @@ pub fn resource() -> Resource {
                 Column::age(),
             ]
         },
-        ..Resource::new(gvr, "Endpoints", "endpoints", Scope::Namespaced, "io.k8s.api.core.v1.Endpoints")
+        ..Resource::of::<Endpoints>()
     }
 }
 

@@ -1,11 +1,12 @@
 //! Event (core): what happened to an object. The storage of both Event groups.
 
 use api::Gvr;
+use k8s_openapi::api::core::v1::Event;
 use serde_json::{Map, Value};
 
 use super::event_rules;
 use crate::output::age;
-use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::resource::{Column, Hooks, Resource};
 use crate::tree;
 
 pub const GVR: Gvr = Gvr::new("", "v1", "events");
@@ -35,7 +36,7 @@ pub fn resource() -> Resource {
         hooks: Hooks { validate: Some(event_rules::validate), ..Hooks::default() },
         // Old clients name events as they like.
         name_rule: |_| Vec::new(),
-        ..Resource::new(GVR, "Event", "event", Scope::Namespaced, "io.k8s.api.core.v1.Event")
+        ..Resource::of::<Event>()
     }
 }
 

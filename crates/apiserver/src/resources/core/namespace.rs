@@ -1,18 +1,17 @@
 //! Namespace: a room for names. Its controller empties it before it goes.
 
-use api::Gvr;
 use api::status::Cause;
 use api::validation::Path;
 use api::validation::meta::finalizer_name;
+use k8s_openapi::api::core::v1::Namespace;
 use serde_json::{Value, json};
 
-use crate::resource::{Column, HookContext, Hooks, Resource, Scope, Subresource};
+use crate::resource::{Column, HookContext, Hooks, Resource, Subresource};
 use crate::tree;
 
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("", "v1", "namespaces");
     Resource {
         short_names: vec!["ns".into()],
         selectable_fields: &["status.phase"],
@@ -36,7 +35,7 @@ pub fn resource() -> Resource {
             validate_part: Some(validate_finalize),
             ..Hooks::default()
         },
-        ..Resource::new(gvr, "Namespace", "namespace", Scope::Cluster, "io.k8s.api.core.v1.Namespace")
+        ..Resource::of::<Namespace>()
     }
 }
 

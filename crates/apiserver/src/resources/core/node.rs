@@ -1,10 +1,10 @@
 //! Node: a machine that runs pods.
 
-use api::Gvr;
+use k8s_openapi::api::core::v1::Node;
 use serde_json::{Value, json};
 
 use super::node_rules;
-use crate::resource::{Column, HookContext, Hooks, Resource, Scope, Subresource};
+use crate::resource::{Column, HookContext, Hooks, Resource, Subresource};
 use crate::tree;
 
 const ROLE_PREFIX: &str = "node-role.kubernetes.io/";
@@ -26,7 +26,7 @@ pub fn resource() -> Resource {
             validate_status: Some(node_rules::validate_update),
             ..Hooks::default()
         },
-        ..Resource::new(Gvr::new("", "v1", "nodes"), "Node", "node", Scope::Cluster, "io.k8s.api.core.v1.Node")
+        ..Resource::of::<Node>()
     }
 }
 

@@ -1,15 +1,14 @@
 //! PersistentVolume: storage that outlives pods.
 
-use api::Gvr;
+use k8s_openapi::api::core::v1::PersistentVolume;
 use serde_json::{Value, json};
 
 use super::{persistentvolume_rules, volume_cells};
-use crate::resource::{Column, HookContext, Hooks, Resource, Scope, Subresource};
+use crate::resource::{Column, HookContext, Hooks, Resource, Subresource};
 use crate::resources::cells;
 use crate::tree;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("", "v1", "persistentvolumes");
     Resource {
         short_names: vec!["pv".into()],
         returns_deleted: true,
@@ -52,13 +51,7 @@ pub fn resource() -> Resource {
             validate_update: Some(persistentvolume_rules::validate_update),
             ..Hooks::default()
         },
-        ..Resource::new(
-            gvr,
-            "PersistentVolume",
-            "persistentvolume",
-            Scope::Cluster,
-            "io.k8s.api.core.v1.PersistentVolume",
-        )
+        ..Resource::of::<PersistentVolume>()
     }
 }
 

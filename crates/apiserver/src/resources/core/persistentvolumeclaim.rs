@@ -1,15 +1,14 @@
 //! PersistentVolumeClaim: storage that pods ask for.
 
-use api::Gvr;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use serde_json::{Value, json};
 
 use super::{persistentvolumeclaim_rules, volume_cells};
-use crate::resource::{Column, HookContext, Hooks, Resource, Scope, Subresource};
+use crate::resource::{Column, HookContext, Hooks, Resource, Subresource};
 use crate::resources::cells;
 use crate::tree;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("", "v1", "persistentvolumeclaims");
     Resource {
         short_names: vec!["pvc".into()],
         returns_deleted: true,
@@ -46,13 +45,7 @@ pub fn resource() -> Resource {
             validate_status: Some(persistentvolumeclaim_rules::validate_status),
             ..Hooks::default()
         },
-        ..Resource::new(
-            gvr,
-            "PersistentVolumeClaim",
-            "persistentvolumeclaim",
-            Scope::Namespaced,
-            "io.k8s.api.core.v1.PersistentVolumeClaim",
-        )
+        ..Resource::of::<PersistentVolumeClaim>()
     }
 }
 

@@ -1,11 +1,11 @@
 //! Pod: containers that run together on one node.
 
-use api::Gvr;
 use api::quantity::Quantity;
+use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
 use super::{pod_columns, pod_rules};
-use crate::resource::{HookContext, Hooks, Resource, Scope, Subresource};
+use crate::resource::{HookContext, Hooks, Resource, Subresource};
 use crate::tree;
 
 pub fn resource() -> Resource {
@@ -50,7 +50,7 @@ pub fn resource() -> Resource {
             graceful_deletion: Some(grace),
             ..Hooks::default()
         },
-        ..Resource::new(Gvr::new("", "v1", "pods"), "Pod", "pod", Scope::Namespaced, "io.k8s.api.core.v1.Pod")
+        ..Resource::of::<Pod>()
     }
 }
 

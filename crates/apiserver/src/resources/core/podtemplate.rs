@@ -1,16 +1,15 @@
 //! PodTemplate: a pod's description on its own, for controllers that keep theirs apart.
 
-use api::Gvr;
 use api::status::Cause;
 use api::validation::Path;
+use k8s_openapi::api::core::v1::PodTemplate;
 use serde_json::Value;
 
 use super::pod_rules;
-use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::resource::{Column, Hooks, Resource};
 use crate::tree;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("", "v1", "podtemplates");
     Resource {
         generation: true,
         returns_deleted: true,
@@ -26,7 +25,7 @@ pub fn resource() -> Resource {
             ]
         },
         hooks: Hooks { validate: Some(validate), ..Hooks::default() },
-        ..Resource::new(gvr, "PodTemplate", "podtemplate", Scope::Namespaced, "io.k8s.api.core.v1.PodTemplate")
+        ..Resource::of::<PodTemplate>()
     }
 }
 

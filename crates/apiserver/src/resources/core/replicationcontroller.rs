@@ -1,20 +1,18 @@
 //! ReplicationController: so many pods of one template, in the core group; older than ReplicaSet.
 
-use api::Gvr;
 use api::selector::LabelSelector;
 use api::status::Cause;
 use api::validation::Path;
+use k8s_openapi::api::core::v1::ReplicationController;
 use serde_json::Value;
 
 use super::pod_rules;
-use crate::resource::{Column, Hooks, Resource, Scope, Subresource};
+use crate::resource::{Column, Hooks, Resource, Subresource};
 use crate::resources::apps::replicaset;
 use crate::resources::apps::workload::{self, count, negative};
 use crate::tree;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("", "v1", "replicationcontrollers");
-    let schema = "io.k8s.api.core.v1.ReplicationController";
     Resource {
         short_names: vec!["rc".into()],
         categories: vec!["all".into()],
@@ -32,7 +30,7 @@ pub fn resource() -> Resource {
             warn: Some(workload::name_warning),
             ..Hooks::default()
         },
-        ..Resource::new(gvr, "ReplicationController", "replicationcontroller", Scope::Namespaced, schema)
+        ..Resource::of::<ReplicationController>()
     }
 }
 

@@ -1,14 +1,13 @@
 //! ResourceQuota: how much a namespace may use in all.
 
-use api::Gvr;
+use k8s_openapi::api::core::v1::ResourceQuota;
 use serde_json::{Value, json};
 
 use super::resourcequota_rules;
-use crate::resource::{Column, HookContext, Hooks, Resource, Scope, Subresource};
+use crate::resource::{Column, HookContext, Hooks, Resource, Subresource};
 use crate::tree;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("", "v1", "resourcequotas");
     Resource {
         short_names: vec!["quota".into()],
         returns_deleted: true,
@@ -35,7 +34,7 @@ pub fn resource() -> Resource {
             validate_status: Some(resourcequota_rules::validate_status),
             ..Hooks::default()
         },
-        ..Resource::new(gvr, "ResourceQuota", "resourcequota", Scope::Namespaced, "io.k8s.api.core.v1.ResourceQuota")
+        ..Resource::of::<ResourceQuota>()
     }
 }
 

@@ -1,15 +1,15 @@
 //! Secret: data for pods to read and for few others to see.
 
-use api::Gvr;
 use api::status::Cause;
 use api::validation::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use k8s_openapi::api::core::v1::Secret;
 use serde_json::Value;
 
 use super::data_rules::{self, DATA_BYTES_MAX};
 use crate::causes::{forbidden, invalid_value};
-use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::resource::{Column, Hooks, Resource};
 use crate::tree;
 
 pub fn resource() -> Resource {
@@ -30,13 +30,7 @@ pub fn resource() -> Resource {
             validate_update: Some(validate_update),
             ..Hooks::default()
         },
-        ..Resource::new(
-            Gvr::new("", "v1", "secrets"),
-            "Secret",
-            "secret",
-            Scope::Namespaced,
-            "io.k8s.api.core.v1.Secret",
-        )
+        ..Resource::of::<Secret>()
     }
 }
 

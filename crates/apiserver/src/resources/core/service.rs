@@ -1,14 +1,13 @@
 //! Service: one address in front of many pods.
 
-use api::Gvr;
+use k8s_openapi::api::core::v1::Service;
 use serde_json::{Value, json};
 
 use super::service_rules;
-use crate::resource::{Column, HookContext, Hooks, Resource, Scope, Subresource};
+use crate::resource::{Column, HookContext, Hooks, Resource, Subresource};
 use crate::tree;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("", "v1", "services");
     Resource {
         short_names: vec!["svc".into()],
         categories: vec!["all".into()],
@@ -27,7 +26,7 @@ pub fn resource() -> Resource {
             validate_status: Some(service_rules::validate_status),
             ..Hooks::default()
         },
-        ..Resource::new(gvr, "Service", "service", Scope::Namespaced, "io.k8s.api.core.v1.Service")
+        ..Resource::of::<Service>()
     }
 }
 

@@ -1,12 +1,11 @@
 //! ServiceAccount: the identity of pods.
 
-use api::Gvr;
+use k8s_openapi::api::core::v1::ServiceAccount;
 
-use crate::resource::{Column, Resource, Scope, Subresource};
+use crate::resource::{Column, Resource, Subresource};
 use crate::tree;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("", "v1", "serviceaccounts");
     Resource {
         short_names: vec!["sa".into()],
         subresources: &[Subresource::Token],
@@ -19,6 +18,6 @@ pub fn resource() -> Resource {
                 Column::age(),
             ]
         },
-        ..Resource::new(gvr, "ServiceAccount", "serviceaccount", Scope::Namespaced, "io.k8s.api.core.v1.ServiceAccount")
+        ..Resource::of::<ServiceAccount>()
     }
 }

@@ -1,17 +1,16 @@
 //! EndpointSlice: a part of the addresses behind a Service.
 
-use api::Gvr;
 use api::status::Cause;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde_json::Value;
 
 use crate::causes::{invalid_value, required};
-use crate::resource::{Column, HookContext, Hooks, Resource, Scope};
+use crate::resource::{Column, HookContext, Hooks, Resource};
 use crate::tree;
 
 const SHOWN_MAX: usize = 3;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("discovery.k8s.io", "v1", "endpointslices");
     Resource {
         generation: true,
         columns: const {
@@ -32,13 +31,7 @@ pub fn resource() -> Resource {
             validate_update: Some(validate_update),
             ..Hooks::default()
         },
-        ..Resource::new(
-            gvr,
-            "EndpointSlice",
-            "endpointslice",
-            Scope::Namespaced,
-            "io.k8s.api.discovery.v1.EndpointSlice",
-        )
+        ..Resource::of::<EndpointSlice>()
     }
 }
 

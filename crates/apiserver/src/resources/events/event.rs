@@ -1,12 +1,11 @@
 //! Event (events.k8s.io): the newer form; stored as the core one.
 
-use api::Gvr;
+use k8s_openapi::api::events::v1::Event;
 
-use crate::resource::{Hooks, Resource, Scope};
+use crate::resource::{Hooks, Resource};
 use crate::resources::core::{event, event_rules};
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("events.k8s.io", "v1", "events");
     Resource {
         short_names: vec!["ev".into()],
         buffered: true,
@@ -36,6 +35,6 @@ pub fn resource() -> Resource {
             to_stored: Some(event::to_core),
             ..Hooks::default()
         },
-        ..Resource::new(gvr, "Event", "event", Scope::Namespaced, "io.k8s.api.events.v1.Event")
+        ..Resource::of::<Event>()
     }
 }

@@ -1,15 +1,14 @@
 //! FlowSchema: which requests belong to which level of priority.
 
-use api::Gvr;
+use k8s_openapi::api::flowcontrol::v1::FlowSchema;
 use serde_json::{Value, json};
 
 use super::rules;
-use crate::resource::{Column, HookContext, Hooks, Resource, Scope, Subresource};
+use crate::resource::{Column, HookContext, Hooks, Resource, Subresource};
 use crate::resources::cells;
 use crate::tree;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("flowcontrol.apiserver.k8s.io", "v1", "flowschemas");
     Resource {
         generation: true,
         subresources: &[Subresource::Status],
@@ -42,7 +41,7 @@ pub fn resource() -> Resource {
             validate_status: Some(rules::status),
             ..Hooks::default()
         },
-        ..Resource::new(gvr, "FlowSchema", "flowschema", Scope::Cluster, "io.k8s.api.flowcontrol.v1.FlowSchema")
+        ..Resource::of::<FlowSchema>()
     }
 }
 

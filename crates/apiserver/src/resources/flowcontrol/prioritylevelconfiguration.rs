@@ -1,15 +1,14 @@
 //! PriorityLevelConfiguration: how many requests of one level are served at once, and how others wait.
 
-use api::Gvr;
+use k8s_openapi::api::flowcontrol::v1::PriorityLevelConfiguration;
 use serde_json::{Value, json};
 
 use super::rules;
-use crate::resource::{Column, HookContext, Hooks, Resource, Scope, Subresource};
+use crate::resource::{Column, HookContext, Hooks, Resource, Subresource};
 use crate::resources::cells;
 use crate::tree;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("flowcontrol.apiserver.k8s.io", "v1", "prioritylevelconfigurations");
     Resource {
         generation: true,
         subresources: &[Subresource::Status],
@@ -43,13 +42,7 @@ pub fn resource() -> Resource {
             validate_status: Some(rules::status),
             ..Hooks::default()
         },
-        ..Resource::new(
-            gvr,
-            "PriorityLevelConfiguration",
-            "prioritylevelconfiguration",
-            Scope::Cluster,
-            "io.k8s.api.flowcontrol.v1.PriorityLevelConfiguration",
-        )
+        ..Resource::of::<PriorityLevelConfiguration>()
     }
 }
 

@@ -1,15 +1,14 @@
 //! Ingress: which services are reached from outside, by host and path.
 
-use api::Gvr;
+use k8s_openapi::api::networking::v1::Ingress;
 use serde_json::{Value, json};
 
 use super::ingress_rules;
-use crate::resource::{Column, HookContext, Hooks, Resource, Scope, Subresource};
+use crate::resource::{Column, HookContext, Hooks, Resource, Subresource};
 use crate::resources::cells;
 use crate::tree;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("networking.k8s.io", "v1", "ingresses");
     Resource {
         short_names: vec!["ing".into()],
         generation: true,
@@ -40,7 +39,7 @@ pub fn resource() -> Resource {
             validate_status: Some(ingress_rules::validate_status),
             ..Hooks::default()
         },
-        ..Resource::new(gvr, "Ingress", "ingress", Scope::Namespaced, "io.k8s.api.networking.v1.Ingress")
+        ..Resource::of::<Ingress>()
     }
 }
 

@@ -1,15 +1,14 @@
 //! IngressClass: who serves ingresses of one sort.
 
-use api::Gvr;
+use k8s_openapi::api::networking::v1::IngressClass;
 use serde_json::Value;
 
 use super::rules;
-use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::resource::{Column, Hooks, Resource};
 use crate::resources::cells;
 use crate::tree;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("networking.k8s.io", "v1", "ingressclasses");
     Resource {
         generation: true,
         columns: const {
@@ -28,7 +27,7 @@ pub fn resource() -> Resource {
             validate_update: Some(rules::ingress_class_update),
             ..Hooks::default()
         },
-        ..Resource::new(gvr, "IngressClass", "ingressclass", Scope::Cluster, "io.k8s.api.networking.v1.IngressClass")
+        ..Resource::of::<IngressClass>()
     }
 }
 

@@ -1,15 +1,14 @@
 //! IPAddress: an address of a service, taken.
 
-use api::Gvr;
+use k8s_openapi::api::networking::v1::IPAddress;
 use serde_json::Value;
 
 use super::rules;
-use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::resource::{Column, Hooks, Resource};
 use crate::resources::cells;
 use crate::tree;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("networking.k8s.io", "v1", "ipaddresses");
     Resource {
         short_names: vec!["ip".into()],
         name_rule: rules::canonical_ip,
@@ -19,7 +18,7 @@ pub fn resource() -> Resource {
             validate_update: Some(rules::ip_address_update),
             ..Hooks::default()
         },
-        ..Resource::new(gvr, "IPAddress", "ipaddress", Scope::Cluster, "io.k8s.api.networking.v1.IPAddress")
+        ..Resource::of::<IPAddress>()
     }
 }
 

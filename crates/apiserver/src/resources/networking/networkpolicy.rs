@@ -1,16 +1,15 @@
 //! NetworkPolicy: who may speak with the pods of a namespace.
 
-use api::Gvr;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use serde_json::Value;
 
 use super::policy_rules;
-use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::resource::{Column, Hooks, Resource};
 use crate::resources::cells;
 use crate::subresources::scale::selector_text;
 use crate::tree;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("networking.k8s.io", "v1", "networkpolicies");
     Resource {
         short_names: vec!["netpol".into()],
         generation: true,
@@ -23,13 +22,7 @@ pub fn resource() -> Resource {
             ]
         },
         hooks: Hooks { validate: Some(policy_rules::validate), ..Hooks::default() },
-        ..Resource::new(
-            gvr,
-            "NetworkPolicy",
-            "networkpolicy",
-            Scope::Namespaced,
-            "io.k8s.api.networking.v1.NetworkPolicy",
-        )
+        ..Resource::of::<NetworkPolicy>()
     }
 }
 

@@ -1,14 +1,13 @@
 //! ServiceCIDR: a range of addresses for services.
 
-use api::Gvr;
+use k8s_openapi::api::networking::v1::ServiceCIDR;
 use serde_json::{Value, json};
 
 use super::rules;
-use crate::resource::{Column, HookContext, Hooks, Resource, Scope, Subresource};
+use crate::resource::{Column, HookContext, Hooks, Resource, Subresource};
 use crate::tree;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("networking.k8s.io", "v1", "servicecidrs");
     Resource {
         subresources: &[Subresource::Status],
         columns: const {
@@ -25,7 +24,7 @@ pub fn resource() -> Resource {
             validate_update: Some(rules::service_cidr_update),
             ..Hooks::default()
         },
-        ..Resource::new(gvr, "ServiceCIDR", "servicecidr", Scope::Cluster, "io.k8s.api.networking.v1.ServiceCIDR")
+        ..Resource::of::<ServiceCIDR>()
     }
 }
 

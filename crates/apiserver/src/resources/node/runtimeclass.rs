@@ -1,18 +1,17 @@
 //! RuntimeClass: how containers are run, and what that costs.
 
-use api::Gvr;
 use api::status::Cause;
 use api::validation::meta::labels;
 use api::validation::name::dns1123_label;
+use k8s_openapi::api::node::v1::RuntimeClass;
 use serde_json::Value;
 
-use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::resource::{Column, Hooks, Resource};
 use crate::resources::core::{pod_rules, resource_names};
 use crate::resources::fields::{immutable, path};
 use crate::tree;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("node.k8s.io", "v1", "runtimeclasses");
     Resource {
         unconditional_update: false,
         columns: const {
@@ -24,7 +23,7 @@ pub fn resource() -> Resource {
             ]
         },
         hooks: Hooks { validate: Some(validate), validate_update: Some(validate_update), ..Hooks::default() },
-        ..Resource::new(gvr, "RuntimeClass", "runtimeclass", Scope::Cluster, "io.k8s.api.node.v1.RuntimeClass")
+        ..Resource::of::<RuntimeClass>()
     }
 }
 

@@ -6,9 +6,10 @@ use api::validation::Path;
 use api::validation::name::qualified_name;
 use api::validation::number::{at_most_100_percent, nonnegative_or_percent};
 use api::validation::selector::label_selector;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use serde_json::{Value, json};
 
-use crate::resource::{Column, HookContext, Hooks, Resource, Scope, Subresource};
+use crate::resource::{Column, HookContext, Hooks, Resource, Subresource};
 use crate::resources::apps::workload::{count, negative};
 use crate::tree;
 
@@ -17,7 +18,6 @@ const MESSAGE_LEN_MAX: usize = 32 * 1024;
 const REASON_LEN_MAX: usize = 1024;
 
 pub fn resource() -> Resource {
-    let schema = "io.k8s.api.policy.v1.PodDisruptionBudget";
     Resource {
         short_names: vec!["pdb".into()],
         generation: true,
@@ -29,7 +29,7 @@ pub fn resource() -> Resource {
             validate_status: Some(|new, _| validate_status(new)),
             ..Hooks::default()
         },
-        ..Resource::new(GVR, "PodDisruptionBudget", "poddisruptionbudget", Scope::Namespaced, schema)
+        ..Resource::of::<PodDisruptionBudget>()
     }
 }
 

@@ -1,13 +1,12 @@
 //! ClusterRoleBinding: gives a ClusterRole to subjects everywhere.
 
-use api::Gvr;
 use api::validation::name::path_segment;
+use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
 
 use super::{columns, role_ref_stays, validate_binding};
-use crate::resource::{Hooks, Resource, Scope};
+use crate::resource::{Hooks, Resource};
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("rbac.authorization.k8s.io", "v1", "clusterrolebindings");
     Resource {
         create_on_update: true,
         name_rule: path_segment,
@@ -20,12 +19,6 @@ pub fn resource() -> Resource {
             ])
         },
         hooks: Hooks { validate: Some(validate_binding), validate_update: Some(role_ref_stays), ..Hooks::default() },
-        ..Resource::new(
-            gvr,
-            "ClusterRoleBinding",
-            "clusterrolebinding",
-            Scope::Cluster,
-            "io.k8s.api.rbac.v1.ClusterRoleBinding",
-        )
+        ..Resource::of::<ClusterRoleBinding>()
     }
 }

@@ -1,17 +1,16 @@
 //! Role: what may be done in one namespace.
 
-use api::Gvr;
 use api::validation::name::path_segment;
+use k8s_openapi::api::rbac::v1::Role;
 
 use super::validate_rules;
-use crate::resource::{Hooks, Resource, Scope};
+use crate::resource::{Hooks, Resource};
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("rbac.authorization.k8s.io", "v1", "roles");
     Resource {
         create_on_update: true,
         name_rule: path_segment,
         hooks: Hooks { validate: Some(validate_rules), ..Hooks::default() },
-        ..Resource::new(gvr, "Role", "role", Scope::Namespaced, "io.k8s.api.rbac.v1.Role")
+        ..Resource::of::<Role>()
     }
 }

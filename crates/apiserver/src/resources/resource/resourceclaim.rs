@@ -1,14 +1,13 @@
 //! ResourceClaim: devices that pods ask for, and those that they were given.
 
-use api::Gvr;
+use k8s_openapi::api::resource::v1::ResourceClaim;
 use serde_json::{Value, json};
 
 use super::rules;
-use crate::resource::{Column, HookContext, Hooks, Resource, Scope, Subresource};
+use crate::resource::{Column, HookContext, Hooks, Resource, Subresource};
 use crate::tree;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("resource.k8s.io", "v1", "resourceclaims");
     Resource {
         returns_deleted: true,
         subresources: &[Subresource::Status],
@@ -22,13 +21,7 @@ pub fn resource() -> Resource {
             validate_status: Some(rules::claim_status),
             ..Hooks::default()
         },
-        ..Resource::new(
-            gvr,
-            "ResourceClaim",
-            "resourceclaim",
-            Scope::Namespaced,
-            "io.k8s.api.resource.v1.ResourceClaim",
-        )
+        ..Resource::of::<ResourceClaim>()
     }
 }
 

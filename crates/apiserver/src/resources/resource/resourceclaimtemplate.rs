@@ -1,12 +1,11 @@
 //! ResourceClaimTemplate: the claims that pods get for themselves.
 
-use api::Gvr;
+use k8s_openapi::api::resource::v1::ResourceClaimTemplate;
 
 use super::rules;
-use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::resource::{Column, Hooks, Resource};
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("resource.k8s.io", "v1", "resourceclaimtemplates");
     Resource {
         returns_deleted: true,
         columns: const { &[Column::age()] },
@@ -15,12 +14,6 @@ pub fn resource() -> Resource {
             validate_update: Some(rules::spec_stays),
             ..Hooks::default()
         },
-        ..Resource::new(
-            gvr,
-            "ResourceClaimTemplate",
-            "resourceclaimtemplate",
-            Scope::Namespaced,
-            "io.k8s.api.resource.v1.ResourceClaimTemplate",
-        )
+        ..Resource::of::<ResourceClaimTemplate>()
     }
 }

@@ -1,13 +1,12 @@
 //! ResourceSlice: devices that a driver offers.
 
-use api::Gvr;
+use k8s_openapi::api::resource::v1::ResourceSlice;
 
 use super::slice_rules;
-use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::resource::{Column, Hooks, Resource};
 use crate::tree;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("resource.k8s.io", "v1", "resourceslices");
     Resource {
         generation: true,
         returns_deleted: true,
@@ -32,6 +31,6 @@ pub fn resource() -> Resource {
             validate_update: Some(slice_rules::validate_update),
             ..Hooks::default()
         },
-        ..Resource::new(gvr, "ResourceSlice", "resourceslice", Scope::Cluster, "io.k8s.api.resource.v1.ResourceSlice")
+        ..Resource::of::<ResourceSlice>()
     }
 }

@@ -1,10 +1,10 @@
 //! PriorityClass: a name for a priority of pods.
 
-use api::Gvr;
 use api::status::Cause;
+use k8s_openapi::api::scheduling::v1::PriorityClass;
 use serde_json::Value;
 
-use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::resource::{Column, Hooks, Resource};
 use crate::resources::fields::{immutable, path};
 use crate::tree;
 
@@ -25,7 +25,6 @@ const PREFIX: &str = "system-";
 const USER_VALUE_MAX: i64 = 1_000_000_000;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("scheduling.k8s.io", "v1", "priorityclasses");
     Resource {
         short_names: vec!["pc".into()],
         generation: true,
@@ -44,7 +43,7 @@ pub fn resource() -> Resource {
             ]
         },
         hooks: Hooks { validate_create: Some(validate), validate_update: Some(validate_update), ..Hooks::default() },
-        ..Resource::new(gvr, "PriorityClass", "priorityclass", Scope::Cluster, "io.k8s.api.scheduling.v1.PriorityClass")
+        ..Resource::of::<PriorityClass>()
     }
 }
 

@@ -1,15 +1,14 @@
 //! CSIDriver: what a volume driver of the cluster can do.
 
-use api::Gvr;
+use k8s_openapi::api::storage::v1::CSIDriver;
 use serde_json::Value;
 
 use super::rules;
-use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::resource::{Column, Hooks, Resource};
 use crate::resources::cells;
 use crate::tree;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("storage.k8s.io", "v1", "csidrivers");
     Resource {
         unconditional_update: false,
         returns_deleted: true,
@@ -41,7 +40,7 @@ pub fn resource() -> Resource {
             validate_update: Some(rules::csi_driver_update),
             ..Hooks::default()
         },
-        ..Resource::new(gvr, "CSIDriver", "csidriver", Scope::Cluster, "io.k8s.api.storage.v1.CSIDriver")
+        ..Resource::of::<CSIDriver>()
     }
 }
 

@@ -1,13 +1,12 @@
 //! CSINode: the volume drivers that a node has.
 
-use api::Gvr;
+use k8s_openapi::api::storage::v1::CSINode;
 
 use super::rules;
-use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::resource::{Column, Hooks, Resource};
 use crate::resources::cells;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("storage.k8s.io", "v1", "csinodes");
     Resource {
         unconditional_update: false,
         returns_deleted: true,
@@ -26,6 +25,6 @@ pub fn resource() -> Resource {
             validate_update: Some(rules::csi_node_update),
             ..Hooks::default()
         },
-        ..Resource::new(gvr, "CSINode", "csinode", Scope::Cluster, "io.k8s.api.storage.v1.CSINode")
+        ..Resource::of::<CSINode>()
     }
 }

@@ -1,14 +1,13 @@
 //! CSIStorageCapacity: how much a driver can still give in one part of the cluster.
 
-use api::Gvr;
+use k8s_openapi::api::storage::v1::CSIStorageCapacity;
 
 use super::rules;
-use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::resource::{Column, Hooks, Resource};
 use crate::resources::cells;
 use crate::tree;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("storage.k8s.io", "v1", "csistoragecapacities");
     Resource {
         unconditional_update: false,
         returns_deleted: true,
@@ -29,12 +28,6 @@ pub fn resource() -> Resource {
             validate_update: Some(rules::csi_storage_capacity_update),
             ..Hooks::default()
         },
-        ..Resource::new(
-            gvr,
-            "CSIStorageCapacity",
-            "csistoragecapacity",
-            Scope::Namespaced,
-            "io.k8s.api.storage.v1.CSIStorageCapacity",
-        )
+        ..Resource::of::<CSIStorageCapacity>()
     }
 }

@@ -1,14 +1,13 @@
 //! StorageClass: how volumes of one sort are made.
 
-use api::Gvr;
+use k8s_openapi::api::storage::v1::StorageClass;
 use serde_json::Value;
 
 use super::rules;
-use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::resource::{Column, Hooks, Resource};
 use crate::tree;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("storage.k8s.io", "v1", "storageclasses");
     Resource {
         short_names: vec!["sc".into()],
         returns_deleted: true,
@@ -37,7 +36,7 @@ pub fn resource() -> Resource {
             validate_update: Some(rules::storage_class_update),
             ..Hooks::default()
         },
-        ..Resource::new(gvr, "StorageClass", "storageclass", Scope::Cluster, "io.k8s.api.storage.v1.StorageClass")
+        ..Resource::of::<StorageClass>()
     }
 }
 

@@ -1,14 +1,13 @@
 //! VolumeAttachment: a volume that shall be, or is, at a node.
 
-use api::Gvr;
+use k8s_openapi::api::storage::v1::VolumeAttachment;
 use serde_json::{Value, json};
 
 use super::rules;
-use crate::resource::{Column, HookContext, Hooks, Resource, Scope, Subresource};
+use crate::resource::{Column, HookContext, Hooks, Resource, Subresource};
 use crate::tree;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("storage.k8s.io", "v1", "volumeattachments");
     Resource {
         unconditional_update: false,
         returns_deleted: true,
@@ -39,13 +38,7 @@ pub fn resource() -> Resource {
             validate_update: Some(rules::volume_attachment_update),
             ..Hooks::default()
         },
-        ..Resource::new(
-            gvr,
-            "VolumeAttachment",
-            "volumeattachment",
-            Scope::Cluster,
-            "io.k8s.api.storage.v1.VolumeAttachment",
-        )
+        ..Resource::of::<VolumeAttachment>()
     }
 }
 

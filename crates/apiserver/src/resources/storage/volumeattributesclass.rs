@@ -1,13 +1,12 @@
 //! VolumeAttributesClass: properties that a volume may change in its life.
 
-use api::Gvr;
+use k8s_openapi::api::storage::v1::VolumeAttributesClass;
 
 use super::rules;
-use crate::resource::{Column, Hooks, Resource, Scope};
+use crate::resource::{Column, Hooks, Resource};
 use crate::tree;
 
 pub fn resource() -> Resource {
-    let gvr = Gvr::new("storage.k8s.io", "v1", "volumeattributesclasses");
     Resource {
         short_names: vec!["vac".into()],
         returns_deleted: true,
@@ -24,12 +23,6 @@ pub fn resource() -> Resource {
             validate_update: Some(rules::volume_attributes_class_update),
             ..Hooks::default()
         },
-        ..Resource::new(
-            gvr,
-            "VolumeAttributesClass",
-            "volumeattributesclass",
-            Scope::Cluster,
-            "io.k8s.api.storage.v1.VolumeAttributesClass",
-        )
+        ..Resource::of::<VolumeAttributesClass>()
     }
 }
