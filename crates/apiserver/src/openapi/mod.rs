@@ -1,8 +1,8 @@
 //! OpenAPI: v3, one document a group version, and v2, all in one; made from the registry and the schema tables when
 //! somebody asks.
 //!
-//! A document is a pure function of what is served, so its hash is taken over that and not over the document: the index
-//! costs nothing, clients keep documents by hash, and none is held here.
+//! A document is a pure function of what is served and of this build's words, so its hash is taken over those and not
+//! over the document: the index costs nothing, clients keep documents by hash, and none is held here.
 
 mod gnostic;
 mod paths;
@@ -10,6 +10,8 @@ mod plain;
 mod schemas;
 mod v2;
 pub(crate) mod words;
+
+use std::sync::LazyLock;
 
 use api::Status;
 use bytes::Bytes;
@@ -25,8 +27,9 @@ use crate::registry::Registry;
 use crate::verbs::Params;
 use crate::wellknown::{GIT_VERSION, discovery, etag};
 
-/// Raised when documents change in another way than by what is served.
-const REVISION: u32 = 2;
+/// How this build describes the built-in kinds. Clients keep a document for ever by its hash, so a build with other words
+/// must have other hashes; taken once, when somebody first asks.
+static BUILD: LazyLock<String> = LazyLock::new(|| mark(&Registry::builtin()));
 const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 const V2_PROTOBUF_OLD: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
 
@@ -140,9 +143,7 @@ impl Document {
                 of.filter_map(|resource| Some(resource.custom.as_ref()?.mark())).collect()
             }
         };
-        etag::hash(
-            format!("{GIT_VERSION} {} {REVISION} {served} {}", env!("CARGO_PKG_VERSION"), custom.join(" ")).as_bytes(),
-        )
+        etag::hash(format!("{GIT_VERSION} {} {served} {}", *BUILD, custom.join(" ")).as_bytes())
     }
 
     fn add(&self, registry: &Registry, all: &mut Map<String, Value>, schemas: &mut schemas::Schemas) {
@@ -154,6 +155,22 @@ impl Document {
             registry.all().filter(is_of).for_each(|resource| paths::add(resource, all, schemas));
         }
     }
+}
+
+/// The hash of everything that the documents of a registry say, of which no more than a part is held at a time.
+pub(crate) fn mark(registry: &Registry) -> String {
+    let mut schemas = schemas::Schemas::default();
+    let mut parts = String::new();
+    for document in documents(registry) {
+        let mut paths = Map::new();
+        document.add(registry, &mut paths, &mut schemas);
+        parts.push_str(&etag::hash(Value::Object(paths).to_string().as_bytes()));
+    }
+    schemas.render(|schema| {
+        parts.push_str(&etag::hash(schema.to_string().as_bytes()));
+        Value::Null
+    });
+    etag::hash(parts.as_bytes())
 }
 
 /// Documents as one.

@@ -36,18 +36,22 @@ impl Schemas {
         self.custom.insert(name, tree);
     }
 
-    /// Renders everything wanted, and what that wants in turn.
     pub fn into_tree(self) -> Value {
+        Value::Object(self.render(|schema| schema))
+    }
+
+    /// Renders everything wanted, and what that wants in turn; `keep` says what is kept of each.
+    pub fn render(self, mut keep: impl FnMut(Value) -> Value) -> Map<String, Value> {
         let words = Words::new();
         let kinds = kinds();
         let mut writer = Writer { words: &words, wanted: self.wanted.into_iter().collect(), done: self.custom };
         while let Some(name) = writer.wanted.pop() {
             if !writer.done.contains_key(&name) {
                 let tree = writer.named(&name, kinds.get(name.as_str()));
-                writer.done.insert(name, tree);
+                writer.done.insert(name, keep(tree));
             }
         }
-        Value::Object(writer.done)
+        writer.done
     }
 }
 
