@@ -5,13 +5,13 @@ use api::Status;
 use serde_json::Value;
 
 use super::{Attributes, Operation, Plugin};
+use crate::resources::core::pod_rules::{MIRROR, is_mirror};
 use crate::tree;
 
 pub const PLUGIN: Plugin = Plugin { name: "NodeRestriction", mutate: None, validate: Some(validate) };
 
 const USER_PREFIX: &str = "system:node:";
 const GROUP: &str = "system:nodes";
-const MIRROR: &str = "kubernetes.io/config.mirror";
 const LEASES_NAMESPACE: &str = "kube-node-lease";
 
 /// The node whose kubelet asks.
@@ -49,7 +49,7 @@ fn validate_node(attributes: &Attributes<'_>, node: &str, object: &Value) -> Res
 fn validate_pod(attributes: &Attributes<'_>, node: &str, object: &Value) -> Result<(), Status> {
     match (attributes.operation, attributes.subresource) {
         (Operation::Create, "") => {
-            if tree::at(object, "metadata.annotations").and_then(|all| all.get(MIRROR)).is_none() {
+            if !is_mirror(object) {
                 let why = format!("pod does not have {MIRROR:?} annotation, node {node:?} can only create mirror pods");
                 return Err(attributes.forbidden(&why));
             }

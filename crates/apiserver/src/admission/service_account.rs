@@ -4,20 +4,16 @@ use api::{Gvr, Status};
 use serde_json::{Value, json};
 
 use super::{Attributes, Plugin};
+use crate::resources::core::pod_rules::is_mirror;
 use crate::tree;
 
 pub const PLUGIN: Plugin = Plugin { name: "ServiceAccount", mutate: Some(mutate), validate: Some(validate) };
 
 const SERVICE_ACCOUNTS: Gvr = Gvr::new("", "v1", "serviceaccounts");
 const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
-const MIRROR: &str = "kubernetes.io/config.mirror";
 /// An hour and a bit: the kubelet renews it long before; the odd number tells such tokens apart.
 const TOKEN_SECS: i64 = 3607;
 const SUFFIX_LEN: usize = 5;
-
-fn is_mirror(pod: &Value) -> bool {
-    tree::at(pod, "metadata.annotations").and_then(|all| all.get(MIRROR)).is_some()
-}
 
 fn mutate(attributes: &Attributes<'_>, pod: &mut Value) -> Result<(), Status> {
     if !attributes.creates_pod() || is_mirror(pod) {

@@ -15,6 +15,11 @@ pub fn text_or(object: &Value, path: &str, absent: &str) -> Value {
     }
 }
 
+/// The text, or the word for nothing.
+pub fn or_none(text: &str) -> &str {
+    if text.is_empty() { NONE } else { text }
+}
+
 /// Texts with commas between, or `absent` when there are none.
 pub fn joined_or(texts: &[&str], absent: &str) -> Value {
     if texts.is_empty() { absent.into() } else { texts.join(",").into() }

@@ -25,20 +25,13 @@ pub fn immutable(new: &Value, old: &Value, field: &str) -> Vec<Cause> {
     vec![path(field).invalid(tree::at(new, field).cloned().unwrap_or_default(), "field is immutable")]
 }
 
-pub fn nonnegative(number: Option<i64>, at: &Path) -> Vec<Cause> {
-    match number {
-        Some(number) if number < 0 => vec![at.invalid(number, "must be greater than or equal to 0")],
-        _ => Vec::new(),
-    }
-}
-
 pub fn quantity(value: &Value) -> Option<Quantity> {
     Quantity::parse(value.as_str()?).ok()
 }
 
 pub fn quantity_not_negative(value: Option<&Value>, at: &Path) -> Vec<Cause> {
     match value.and_then(quantity) {
-        Some(amount) if amount < Quantity::parse("0").unwrap_or(amount) => {
+        Some(amount) if amount < Quantity::ZERO => {
             vec![at.invalid(amount.to_string(), "must be greater than or equal to 0")]
         }
         _ => Vec::new(),

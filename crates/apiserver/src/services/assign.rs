@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use stdx::Rng;
 
 use super::{Refused, Reservation, State};
+use crate::resources::core::service::has_cluster_ip;
 use crate::resources::core::service_rules::needs_health_check;
 use crate::tree;
 
@@ -29,10 +30,6 @@ pub(super) fn ports_of(service: &Value) -> Vec<u32> {
     all.sort_unstable();
     all.dedup();
     all
-}
-
-fn has_cluster_ip(service: &Value) -> bool {
-    tree::text(service, "spec.type") != "ExternalName"
 }
 
 fn has_node_ports(service: &Value) -> bool {

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::workload;
 use crate::resource::{Column, Hooks, Resource};
+use crate::resources::cells;
 use crate::tree;
 
 pub fn resource() -> Resource {
@@ -33,7 +34,7 @@ const COLUMNS: &[Column] = &[
 fn controller(revision: &Value) -> String {
     let mut owners = tree::list(revision, "metadata.ownerReferences").iter();
     let Some(owner) = owners.find(|owner| tree::flag(owner, "controller")) else {
-        return "<none>".to_owned();
+        return cells::NONE.to_owned();
     };
     let kind = tree::text(owner, "kind").to_lowercase();
     let (group, _) = tree::text(owner, "apiVersion").rsplit_once('/').unwrap_or_default();

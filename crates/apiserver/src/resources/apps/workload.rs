@@ -9,6 +9,7 @@ use api::validation::selector::label_selector;
 use serde_json::{Map, Value};
 
 use crate::resource::{Column, Subresource};
+use crate::resources::cells;
 use crate::resources::core::pod_rules;
 use crate::tree;
 
@@ -40,7 +41,7 @@ pub fn containers(object: &Value, template: &str, field: &str) -> String {
 /// A selector as `kubectl get` shows it.
 pub fn selector_text(selector: Option<&Value>) -> String {
     match LabelSelector::from_object(selector).map(|selector| selector.to_string()) {
-        Ok(text) if text.is_empty() => "<none>".to_owned(),
+        Ok(text) if text.is_empty() => cells::NONE.to_owned(),
         Ok(text) => text,
         Err(_) => "<error>".to_owned(),
     }
@@ -52,7 +53,7 @@ pub fn labels_text(labels: Option<&Value>) -> String {
     let pairs = |labels: &Map<String, Value>| -> Vec<String> {
         labels.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect()
     };
-    labels.map_or_else(|| "<none>".to_owned(), |labels| pairs(labels).join(","))
+    labels.map_or_else(|| cells::NONE.to_owned(), |labels| pairs(labels).join(","))
 }
 
 pub fn count(object: &Value, path: &str) -> i64 {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::hpa_rules;
 use crate::resource::{BuiltIn, Column, HookContext, Hooks, Resource, Subresource};
 use crate::resources::apps::workload::count;
+use crate::resources::cells;
 use crate::tree;
 
 pub const GVR: Gvr = Gvr::new("autoscaling", "v2", "horizontalpodautoscalers");
@@ -46,7 +47,7 @@ pub const COLUMNS: &[Column] = &[
     }),
     Column::text("Targets", "io.k8s.api.autoscaling.v2.HorizontalPodAutoscalerSpec.metrics", |o, _| targets(o).into()),
     Column::text("MinPods", "io.k8s.api.autoscaling.v2.HorizontalPodAutoscalerSpec.minReplicas", |o, _| {
-        tree::int(o, "spec.minReplicas").map_or("<unset>".to_owned(), |least| least.to_string()).into()
+        tree::int(o, "spec.minReplicas").map_or(cells::UNSET.to_owned(), |least| least.to_string()).into()
     }),
     Column::text("MaxPods", "io.k8s.api.autoscaling.v2.HorizontalPodAutoscalerSpec.maxReplicas", |o, _| {
         count(o, "spec.maxReplicas").into()
@@ -61,7 +62,7 @@ pub const COLUMNS: &[Column] = &[
 pub fn targets(scaler: &Value) -> String {
     let specs = tree::list(scaler, "spec.metrics");
     if specs.is_empty() {
-        return "<none>".to_owned();
+        return cells::NONE.to_owned();
     }
     let statuses = tree::list(scaler, "status.currentMetrics");
     let shown: Vec<String> =

@@ -10,6 +10,7 @@ use super::job_rules;
 use crate::output::age;
 use crate::resource::{Column, HookContext, Hooks, Resource, Subresource};
 use crate::resources::apps::workload::{self, negative};
+use crate::resources::cells;
 use crate::tree;
 
 /// A job's name is the CronJob's and eleven more characters.
@@ -37,11 +38,11 @@ pub fn resource() -> Resource {
 const COLUMNS: &[Column] = &[
     Column::text("Schedule", "io.k8s.api.batch.v1.CronJobSpec.schedule", |o, _| tree::text(o, "spec.schedule").into()),
     Column::text("Timezone", "io.k8s.api.batch.v1.CronJobSpec.timeZone", |o, _| {
-        or_none(tree::text(o, "spec.timeZone")).into()
+        cells::text_or(o, "spec.timeZone", cells::NONE)
     }),
     Column::text("Suspend", "io.k8s.api.batch.v1.CronJobSpec.suspend", |o, _| {
         match tree::at(o, "spec.suspend").and_then(Value::as_bool) {
-            None => "<unset>",
+            None => cells::UNSET,
             Some(true) => "True",
             Some(false) => "False",
         }
@@ -52,7 +53,7 @@ const COLUMNS: &[Column] = &[
     }),
     Column::text("Last Schedule", "io.k8s.api.batch.v1.CronJobStatus.lastScheduleTime", |o, now| {
         let last = tree::text(o, "status.lastScheduleTime");
-        if last.is_empty() { "<none>".into() } else { age::since(last, now).into() }
+        if last.is_empty() { cells::NONE.into() } else { age::since(last, now).into() }
     }),
     Column::age(),
     Column::text("Containers", "Names of each container in the template.", |o, _| {
@@ -64,14 +65,10 @@ const COLUMNS: &[Column] = &[
     })
     .wide(),
     Column::text("Selector", "io.k8s.api.batch.v1.JobSpec.selector", |o, _| {
-        or_none(&workload::selector_text(tree::at(o, "spec.jobTemplate.spec.selector"))).into()
+        workload::selector_text(tree::at(o, "spec.jobTemplate.spec.selector")).into()
     })
     .wide(),
 ];
-
-fn or_none(text: &str) -> String {
-    if text.is_empty() { "<none>".to_owned() } else { text.to_owned() }
-}
 
 fn prepare_create(job: &mut Value, _: &HookContext<'_>) {
     tree::set(job, "status", json!({}));

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::endpoints_rules;
 use crate::resource::{Column, Hooks, Resource};
+use crate::resources::cells;
 use crate::tree;
 
 /// Addresses shown before `+ N more...`.
@@ -29,7 +30,7 @@ pub fn resource() -> Resource {
 fn addresses(endpoints: &Value) -> String {
     let subsets = tree::list(endpoints, "subsets");
     if subsets.is_empty() {
-        return "<none>".to_owned();
+        return cells::NONE.to_owned();
     }
     let mut all = Vec::new();
     for subset in subsets {

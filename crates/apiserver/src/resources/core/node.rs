@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::node_rules;
 use crate::resource::{Column, HookContext, Hooks, Resource, Subresource};
+use crate::resources::cells;
 use crate::tree;
 
 const ROLE_PREFIX: &str = "node-role.kubernetes.io/";
@@ -84,12 +85,12 @@ fn roles(node: &Value) -> String {
     let mut roles: Vec<String> = labels.filter_map(role).collect();
     roles.sort();
     roles.dedup();
-    if roles.is_empty() { "<none>".to_owned() } else { roles.join(",") }
+    cells::or_none(&roles.join(",")).to_owned()
 }
 
 fn address(node: &Value, kind: &str) -> String {
     let found = tree::list(node, "status.addresses").iter().find(|address| tree::text(address, "type") == kind);
-    found.map_or("<none>", |address| tree::text(address, "address")).to_owned()
+    found.map_or(cells::NONE, |address| tree::text(address, "address")).to_owned()
 }
 
 /// One range is the first of all ranges, whichever of the two the writer gave.

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::output::age;
 use crate::resource::Column;
+use crate::resources::cells;
 use crate::tree;
 
 pub const COLUMNS: &[Column] = &[
@@ -21,21 +22,17 @@ pub const COLUMNS: &[Column] = &[
         |pod, now| restarts(pod, now).into(),
     ),
     Column::age(),
-    Column::text("IP", "io.k8s.api.core.v1.PodStatus.podIP", |pod, _| or_none(pod_ip(pod)).into()).wide(),
+    Column::text("IP", "io.k8s.api.core.v1.PodStatus.podIP", |pod, _| cells::or_none(pod_ip(pod)).into()).wide(),
     Column::text("Node", "io.k8s.api.core.v1.PodSpec.nodeName", |pod, _| {
-        or_none(tree::text(pod, "spec.nodeName")).into()
+        cells::text_or(pod, "spec.nodeName", cells::NONE)
     })
     .wide(),
     Column::text("Nominated Node", "io.k8s.api.core.v1.PodStatus.nominatedNodeName", |pod, _| {
-        or_none(tree::text(pod, "status.nominatedNodeName")).into()
+        cells::text_or(pod, "status.nominatedNodeName", cells::NONE)
     })
     .wide(),
     Column::text("Readiness Gates", "io.k8s.api.core.v1.PodSpec.readinessGates", |pod, _| gates(pod).into()).wide(),
 ];
-
-fn or_none(text: &str) -> &str {
-    if text.is_empty() { "<none>" } else { text }
-}
 
 fn pod_ip(pod: &Value) -> &str {
     match tree::list(pod, "status.podIPs").first() {
@@ -47,7 +44,7 @@ fn pod_ip(pod: &Value) -> &str {
 fn gates(pod: &Value) -> String {
     let gates = tree::list(pod, "spec.readinessGates");
     if gates.is_empty() {
-        return "<none>".to_owned();
+        return cells::NONE.to_owned();
     }
     let fulfilled = |gate: &&Value| condition(pod, tree::text(gate, "conditionType"));
     format!("{}/{}", gates.iter().filter(fulfilled).count(), gates.len())

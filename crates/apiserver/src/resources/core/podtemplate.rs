@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::pod_rules;
 use crate::resource::{Column, Hooks, Resource};
+use crate::resources::apps::workload::{containers, labels_text};
 use crate::tree;
 
 pub fn resource() -> Resource {
@@ -16,29 +17,19 @@ pub fn resource() -> Resource {
         columns: const {
             &[
                 Column::text("Containers", "Names of each container in the template.", |o, _| {
-                    containers(o, "name").into()
+                    containers(o, "template", "name").into()
                 }),
                 Column::text("Images", "Images referenced by each container in the template.", |o, _| {
-                    containers(o, "image").into()
+                    containers(o, "template", "image").into()
                 }),
-                Column::text("Pod Labels", "The labels for the pod template.", |o, _| labels(o).into()),
+                Column::text("Pod Labels", "The labels for the pod template.", |o, _| {
+                    labels_text(tree::at(o, "template.metadata.labels")).into()
+                }),
             ]
         },
         hooks: Hooks { validate: Some(validate), ..Hooks::default() },
         ..Resource::of::<PodTemplate>()
     }
-}
-
-fn containers(object: &Value, field: &str) -> String {
-    let all = tree::list(object, "template.spec.containers").iter();
-    all.map(|container| tree::text(container, field)).collect::<Vec<_>>().join(",")
-}
-
-fn labels(object: &Value) -> String {
-    let labels = tree::at(object, "template.metadata.labels").and_then(Value::as_object).into_iter().flatten();
-    let labels: Vec<String> =
-        labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
-    if labels.is_empty() { "<none>".to_owned() } else { labels.join(",") }
 }
 
 fn validate(object: &Value) -> Vec<Cause> {

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 
 use super::service_rules;
 use crate::resource::{Column, HookContext, Hooks, Resource, Subresource};
+use crate::resources::apps::workload::labels_text;
+use crate::resources::cells::or_none;
 use crate::tree;
 
 pub fn resource() -> Resource {
@@ -38,17 +40,16 @@ const COLUMNS: &[Column] = &[
     Column::text("External-IP", "io.k8s.api.core.v1.ServiceSpec.externalIPs", |o, _| external(o).into()),
     Column::text("Port(s)", "io.k8s.api.core.v1.ServiceSpec.ports", |o, _| ports(o).into()),
     Column::age(),
-    Column::text("Selector", "io.k8s.api.core.v1.ServiceSpec.selector", |o, _| selector(o).into()).wide(),
+    Column::text("Selector", "io.k8s.api.core.v1.ServiceSpec.selector", |o, _| {
+        labels_text(tree::at(o, "spec.selector")).into()
+    })
+    .wide(),
 ];
-
-fn or_none(text: &str) -> String {
-    if text.is_empty() { "<none>".to_owned() } else { text.to_owned() }
-}
 
 fn external(service: &Value) -> String {
     let mut ips: Vec<String> = tree::texts(service, "spec.externalIPs").into_iter().map(str::to_owned).collect();
     match tree::text(service, "spec.type") {
-        "ClusterIP" | "NodePort" => or_none(&ips.join(",")),
+        "ClusterIP" | "NodePort" => or_none(&ips.join(",")).to_owned(),
         "ExternalName" => tree::text(service, "spec.externalName").to_owned(),
         "LoadBalancer" => {
             let address = |entry: &Value| {
@@ -73,17 +74,7 @@ fn ports(service: &Value) -> String {
             node => format!("{number}:{node}/{protocol}"),
         }
     };
-    or_none(&tree::list(service, "spec.ports").iter().map(one).collect::<Vec<_>>().join(","))
-}
-
-fn selector(service: &Value) -> String {
-    let labels = tree::at(service, "spec.selector").and_then(Value::as_object).into_iter().flatten();
-    or_none(
-        &labels
-            .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()))
-            .collect::<Vec<_>>()
-            .join(","),
-    )
+    or_none(&tree::list(service, "spec.ports").iter().map(one).collect::<Vec<_>>().join(",")).to_owned()
 }
 
 fn prepare_create(service: &mut Value, _: &HookContext<'_>) {
@@ -106,7 +97,8 @@ fn prepare_update(new: &mut Value, old: &Value, context: &HookContext<'_>) {
     drop_left_over(new, old);
 }
 
-fn has_cluster_ip(service: &Value) -> bool {
+/// All but names for something elsewhere.
+pub(crate) fn has_cluster_ip(service: &Value) -> bool {
     tree::text(service, "spec.type") != "ExternalName"
 }
 

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use api::status::Cause;
 use api::validation::Path;
 use api::validation::name::{dns1123_subdomain, qualified_name};
+use api::validation::number::nonnegative;
 use api::validation::selector::label_selector;
 use serde_json::Value;
 
 use crate::resources::core::persistentvolume_rules;
-use crate::resources::fields::{immutable, nonnegative, one_of, path, quantity_not_negative};
+use crate::resources::fields::{immutable, one_of, path, quantity_not_negative};
 use crate::tree;
 
 const PARAMETERS_MAX: usize = 512;
@@ -188,7 +189,7 @@ pub fn csi_node(node: &Value) -> Vec<Cause> {
             let why = format!("must be {NODE_ID_LEN_MAX} characters or less");
             causes.push(at.child("nodeID").invalid(id, &why));
         }
-        causes.extend(nonnegative(tree::int(driver, "allocatable.count"), &at.child("allocatable").child("count")));
+        causes.extend(nonnegative(tree::at(driver, "allocatable.count"), &at.child("allocatable").child("count")));
         if names.contains(&name) {
             causes.push(at.child("name").duplicate(name));
         }

@@ -20,6 +20,11 @@ pub fn all(object: &Value) -> impl Iterator<Item = (&str, &str)> {
     annotations.map(|(name, value)| (name.as_str(), value.as_str().unwrap_or_default()))
 }
 
+/// Whether a kubelet made the pod for one of its own files.
+pub fn is_mirror(pod: &Value) -> bool {
+    get(pod, MIRROR).is_some()
+}
+
 fn get<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
     all(object).find(|(own, _)| *own == name).map(|(_, value)| value)
 }

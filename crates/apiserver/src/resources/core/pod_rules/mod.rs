@@ -29,6 +29,7 @@ use api::validation::{Path, meta};
 use serde_json::Value;
 
 pub use affinity::node_selector;
+pub use annotations::{MIRROR, is_mirror};
 pub use placement::{taint_effect, tolerations};
 pub use probes::port as port_or_name;
 pub use resize::{keep_resizable, part};

@@ -5,7 +5,7 @@ use api::status::Cause;
 use api::validation::Path;
 use serde_json::{Map, Value};
 
-use super::annotations::{self, MIRROR};
+use super::annotations::is_mirror;
 use super::containers::is_sidecar;
 use super::update::annotation_changes;
 use crate::internal_form;
@@ -40,10 +40,6 @@ pub fn part(part: &str, new: &Value, old: &Value) -> Vec<Cause> {
         }
     }
     causes
-}
-
-fn is_mirror(pod: &Value) -> bool {
-    annotations::all(pod).any(|(name, _)| name == MIRROR)
 }
 
 /// Takes from the old pod all but what a resize may write. Containers that were added, removed, renamed or moved stay as
