@@ -79,7 +79,8 @@ impl Engine {
         {
             let mut tasks = engine.tasks.lock().unwrap_or_else(PoisonError::into_inner);
             tasks.spawn(upkeep::run(weak.clone()));
-            tasks.spawn(crate::custom::controller::run(weak));
+            tasks.spawn(crate::custom::controller::run(weak.clone()));
+            tasks.spawn(crate::dangling::run(weak));
         }
         bootstrap::run(&engine).await?;
         Ok(engine)

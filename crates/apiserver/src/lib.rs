@@ -9,6 +9,7 @@ pub mod bootstrap;
 pub mod causes;
 pub mod connect;
 pub mod custom;
+pub mod dangling;
 pub mod engine;
 pub mod filters;
 pub mod http;

@@ -4,6 +4,7 @@ mod create;
 mod custom;
 mod delete;
 mod documents;
+mod flow_schemas;
 mod infra;
 mod infra_rules;
 mod jobs;

@@ -47,16 +47,6 @@ impl Kit {
         self.until(|kit| kit.engine.registry().find("g.io", "v1", "ws").is_some()).await;
     }
 
-    async fn until(&self, holds: impl Fn(&Self) -> bool) {
-        for _ in 0..10_000 {
-            if holds(self) {
-                return;
-            }
-            tokio::task::yield_now().await;
-        }
-        panic!("it did not come to hold");
-    }
-
     async fn definition(&self) -> Value {
         self.ask(&format!("GET {DEFINITIONS}/ws.g.io")).send().await.1
     }

@@ -58,6 +58,17 @@ impl Kit {
         Ask { kit: self, context }
     }
 
+    /// Lets the engine's own tasks run until this holds.
+    pub async fn until(&self, holds: impl Fn(&Self) -> bool) {
+        for _ in 0..10_000 {
+            if holds(self) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("it did not come to hold");
+    }
+
     /// Creates it and expects that to work.
     pub async fn create(&self, path: &str, object: Value) -> Value {
         let (code, body) = self.ask(&format!("POST {path}")).body(object).send().await;
