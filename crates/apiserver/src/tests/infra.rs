@@ -101,6 +101,36 @@ async fn a_volume_has_one_place_a_size_and_a_mode() {
         spec.csi: Required value: has to be specified when using volumeAttributesClassName
         --
     "#]].assert_eq(&causes(VOLUMES, &objects).await);
+    let objects = [
+        volume(
+            json!({ "iscsi": { "targetPortal": "t", "iqn": "iqn.x", "lun": 0, "secretRef": {}, "initiatorName": "x" } }),
+        ),
+        volume(
+            json!({ "flexVolume": { "driver": "d", "options": { "Example.K8s.io/a": "b", "kubernetes.io": "c" } } }),
+        ),
+        volume(json!({ "azureDisk": { "diskName": "d", "diskURI": "u", "kind": "Managed" } })),
+        volume(json!({ "quobyte": { "registry": "r", "volume": "v" } })),
+        volume(json!({ "storageos": { "volumeName": "V", "secretRef": { "name": "s" } } })),
+        volume(json!({ "gcePersistentDisk": { "pdName": "d", "partition": 256 } })),
+    ];
+    expect![[r#"
+        spec.iscsi.iqn: Invalid value: "iqn.x": must be valid format
+        spec.iscsi.secretRef.name: Required value
+        spec.iscsi.initiatorname: Invalid value: "x": must be valid format
+        --
+        spec.flexVolume.options[Example.K8s.io/a]: Invalid value: "Example.K8s.io/a": kubernetes.io and k8s.io namespaces are reserved
+        spec.flexVolume.options[kubernetes.io]: Invalid value: "kubernetes.io": kubernetes.io and k8s.io namespaces are reserved
+        --
+        spec.azureDisk.diskURI: Unsupported value: "u": supported values: "/subscriptions/{sub-id}/resourcegroups/{group-name}/providers/microsoft.compute/disks/{disk-id}"
+        --
+        spec.quobyte.registry: Invalid value: "r": must be a host:port pair or multiple pairs separated by commas
+        --
+        spec.storageos.volumeName: Invalid value: "V": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')
+        spec.storageos.secretRef.namespace: Required value
+        --
+        spec.persistentDisk.partition: Invalid value: 256: must be between 1 and 255, inclusive
+        --
+    "#]].assert_eq(&causes(VOLUMES, &objects).await);
 }
 
 #[tokio::test]

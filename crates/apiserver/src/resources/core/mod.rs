@@ -30,3 +30,4 @@ pub mod service;
 pub(crate) mod service_rules;
 pub mod serviceaccount;
 pub(crate) mod volume_cells;
+mod volume_sources;

@@ -6,7 +6,7 @@ use api::validation::Path;
 use api::validation::name::dns1123_subdomain;
 use serde_json::Value;
 
-use super::persistentvolume_sources::{SOURCES, backsteps};
+use super::persistentvolume_sources::SOURCES;
 use super::pod_rules::node_selector;
 use crate::resources::fields::{one_of_at, path, quantity, quantity_positive};
 use crate::tree;
@@ -128,7 +128,7 @@ fn sources(spec: &Value, at: &Path, has_affinity: bool) -> Vec<Cause> {
 }
 
 fn is_root(path: &str) -> bool {
-    path.starts_with('/') && path.split('/').all(|step| matches!(step, "" | ".")) && backsteps(path).is_none()
+    path.starts_with('/') && path.split('/').all(|step| matches!(step, "" | "."))
 }
 
 fn class_and_mode(spec: &Value, at: &Path, inline: bool) -> Vec<Cause> {

@@ -30,6 +30,7 @@ use serde_json::Value;
 
 pub use affinity::node_selector;
 pub use annotations::{MIRROR, is_mirror};
+pub use mounts::no_backsteps;
 pub use placement::{taint_effect, tolerations};
 pub use probes::port as port_or_name;
 pub use resize::{keep_resizable, part};

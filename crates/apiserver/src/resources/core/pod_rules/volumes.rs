@@ -1,24 +1,24 @@
-//! Volumes: every source, one file apart for projected ones.
-//!
-//! Most sources only ask for fields that must be there: those are rows of [`NEEDED`].
+//! Volumes of pods: the sources that only pods have (projected ones in a file of their own), and one source each. What
+//! PersistentVolumes have too is in [`volume_sources`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::quantity::Quantity;
 use api::status::Cause;
 use api::validation::Path;
-use api::validation::name::{dns1123_label, dns1123_subdomain, in_range};
+use api::validation::name::{dns1123_label, dns1123_subdomain};
 use serde_json::Value;
 
-use super::mounts::{no_backsteps, relative_path, relative_path_without_backsteps};
+use super::mounts::{relative_path, relative_path_without_backsteps};
 use super::{Asked, containers, projected};
 use crate::resources::core::persistentvolumeclaim_rules;
+use crate::resources::core::volume_sources::{self, Holder};
+use crate::resources::storage::driver_name;
 use crate::tree;
 
 const MODE: &str = "must be a number between 0 and 0777 (octal), both inclusive";
 const MODE_MAX: i64 = 0o777;
 const ISCSI_NAMED_MAX: usize = 64;
-const DRIVER_NAME_MAX: usize = 63;
 
 /// The volumes that containers may use, by name. Those with something wrong are not among them.
 #[derive(Default)]
@@ -125,54 +125,13 @@ fn sources(volume: &Value, path: &Path, asked: Asked<'_>, out: &mut Vec<Cause>) 
     }
 }
 
-/// Fields that a source must have, and nothing else is asked of them.
-const NEEDED: &[(&str, &[&str])] = &[
-    ("gcePersistentDisk", &["pdName"]),
-    ("awsElasticBlockStore", &["volumeID"]),
-    ("glusterfs", &["endpoints", "path"]),
-    ("persistentVolumeClaim", &["claimName"]),
-    ("rbd", &["monitors", "image"]),
-    ("cinder", &["volumeID"]),
-    ("cephfs", &["monitors"]),
-    ("flexVolume", &["driver"]),
-    ("azureFile", &["secretName", "shareName"]),
-    ("vsphereVolume", &["volumePath"]),
-    ("photonPersistentDisk", &["pdID"]),
-    ("portworxVolume", &["volumeID"]),
-    ("azureDisk", &["diskName", "diskURI"]),
-    ("scaleIO", &["gateway", "system", "volumeName"]),
-    ("secret", &["secretName"]),
-    ("configMap", &["name"]),
-    ("nfs", &["server", "path"]),
-    ("gitRepo", &["repository"]),
-    ("iscsi", &["targetPortal"]),
-];
-
 fn one(name: &str, source: &Value, volume: &Value, path: &Path, at: &Path, asked: Asked<'_>, out: &mut Vec<Cause>) {
-    let needed = NEEDED.iter().find(|(of, _)| *of == name).map_or(&[][..], |(_, fields)| fields);
-    for field in needed {
-        if tree::text(source, field).is_empty() && tree::list(source, field).is_empty() {
-            out.push(path.child(field).required(""));
-        }
-    }
+    volume_sources::check(name, source, Holder::Pod, path, out);
     match name {
         "emptyDir" => empty_dir(source, path, out),
-        "hostPath" => host_path(source, path, out),
         "gitRepo" => relative_path_without_backsteps(tree::text(source, "directory"), &path.child("directory"), out),
-        "gcePersistentDisk" | "awsElasticBlockStore" => between(source, "partition", 1, path, out),
         "secret" | "configMap" => items(source, path, out),
-        "nfs" if !tree::text(source, "path").starts_with('/') => {
-            out.push(path.child("path").invalid(tree::text(source, "path"), "must be an absolute path"));
-        }
-        "iscsi" => iscsi(source, path, out),
-        "flocker" => flocker(source, path, out),
-        "cinder" => secret_ref(source, "secretRef", path, out),
-        "quobyte" => quobyte(source, path, out),
         "downwardAPI" => projected::downward(source, path, out),
-        "fc" => fibre_channel(source, path, out),
-        "flexVolume" => flex_options(source, path, out),
-        "azureDisk" => azure_disk(source, path, out),
-        "storageos" => storage_os(source, path, out),
         "projected" => projected::volume(source, path, out),
         "csi" => csi(source, path, out),
         "ephemeral" => ephemeral(source, volume, path, at, asked, out),
@@ -190,30 +149,6 @@ fn empty_dir(source: &Value, path: &Path, out: &mut Vec<Cause>) {
     let limit = Quantity::parse(tree::text(source, "sizeLimit")).unwrap_or_default();
     if limit < Quantity::ZERO {
         out.push(path.child("sizeLimit").forbidden("SizeLimit field must be a valid resource quantity"));
-    }
-}
-
-fn host_path(source: &Value, path: &Path, out: &mut Vec<Cause>) {
-    const TYPES: &[&str] =
-        &["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
-    let text = tree::text(source, "path");
-    if text.is_empty() {
-        out.push(path.child("path").required(""));
-        return;
-    }
-    no_backsteps(text, &path.child("path"), out);
-    if let Some(kind) = tree::at(source, "type").and_then(Value::as_str)
-        && !TYPES.contains(&kind)
-    {
-        out.push(path.child("type").not_supported(kind, TYPES));
-    }
-}
-
-/// 0 to 255; upstream tells partitions that they begin at 1.
-fn between(source: &Value, field: &str, told: i64, path: &Path, out: &mut Vec<Cause>) {
-    let number = tree::int(source, field).unwrap_or_default();
-    if !(0..=255).contains(&number) {
-        out.push(path.child(field).invalid(number, &format!("must be between {told} and 255, inclusive")));
     }
 }
 
@@ -243,51 +178,6 @@ pub fn key_to_path(item: &Value, path: &Path, out: &mut Vec<Cause>) {
     mode(item, "mode", path, out);
 }
 
-fn iscsi(source: &Value, path: &Path, out: &mut Vec<Cause>) {
-    const START: &str = "must be valid format starting with iqn, eui, or naa";
-    match tree::text(source, "iqn") {
-        "" => out.push(path.child("iqn").required("")),
-        name => out.extend(iscsi_name(name, START).map(|why| path.child("iqn").invalid(name, why))),
-    }
-    between(source, "lun", 0, path, out);
-    let chap = tree::flag(source, "chapAuthDiscovery") || tree::flag(source, "chapAuthSession");
-    if chap && !tree::is_set(source, "secretRef") {
-        out.push(path.child("secretRef").required(""));
-    }
-    if let Some(name) = tree::at(source, "initiatorName").and_then(Value::as_str) {
-        out.extend(iscsi_name(name, START).map(|why| path.child("initiatorname").invalid(name, why)));
-    }
-}
-
-/// What is wrong with the name of an initiator or target.
-fn iscsi_name<'a>(name: &str, start: &'a str) -> Option<&'a str> {
-    const FORM: &str = "must be valid format";
-    let alphanumeric = |rest: &str, len: usize| rest.len() == len && rest.bytes().all(|b| b.is_ascii_alphanumeric());
-    let dotted = |prefix: usize, len: usize| {
-        name.char_indices().nth(prefix).is_some_and(|(at, dot)| alphanumeric(&name[at + dot.len_utf8()..], len))
-    };
-    let good = match name.get(..3) {
-        Some("iqn") => iqn(name),
-        Some("eui") => dotted(3, 16),
-        Some("naa") => dotted(3, 32),
-        _ => return Some(start),
-    };
-    (!good).then_some(FORM)
-}
-
-/// `iqn.2001-04.com.example:storage`.
-fn iqn(name: &str) -> bool {
-    let Some(rest) = name.strip_prefix("iqn.") else { return false };
-    let Some((date, rest)) = rest.split_once('.') else { return false };
-    let digits = |text: &str, len: usize| text.len() == len && text.bytes().all(|byte| byte.is_ascii_digit());
-    let dated = date.split_once('-').is_some_and(|(year, month)| digits(year, 4) && digits(month, 2));
-    let Some((authority, unique)) = rest.split_once(':') else { return false };
-    let named = !authority.is_empty()
-        && authority.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'));
-    let free = |c: char| !matches!(c, ',' | ';' | '*' | '&' | '$' | '|') && !c.is_ascii_whitespace();
-    dated && named && !unique.is_empty() && unique.chars().all(free)
-}
-
 fn iscsi_named(source: &Value, volume: &Value, path: &Path, out: &mut Vec<Cause>) {
     let name = tree::text(volume, "name");
     let len = name.len() + 1 + tree::text(source, "targetPortal").len();
@@ -297,110 +187,8 @@ fn iscsi_named(source: &Value, volume: &Value, path: &Path, out: &mut Vec<Cause>
     }
 }
 
-fn flocker(source: &Value, path: &Path, out: &mut Vec<Cause>) {
-    let name = tree::text(source, "datasetName");
-    match (name.is_empty(), tree::text(source, "datasetUUID").is_empty()) {
-        (true, true) => out.push(path.required("one of datasetName and datasetUUID is required")),
-        (false, false) => {
-            out.push(path.invalid("resource", "datasetName and datasetUUID can not be specified simultaneously"));
-        }
-        _ => {}
-    }
-    if name.contains('/') {
-        out.push(path.child("datasetName").invalid(name, "must not contain '/'"));
-    }
-}
-
-fn secret_ref(source: &Value, field: &str, path: &Path, out: &mut Vec<Cause>) {
-    if tree::is_set(source, field) && tree::text(source, &format!("{field}.name")).is_empty() {
-        out.push(path.child(field).child("name").required(""));
-    }
-}
-
-fn quobyte(source: &Value, path: &Path, out: &mut Vec<Cause>) {
-    const REGISTRY: &str = "must be a host:port pair or multiple pairs separated by commas";
-    let registry = tree::text(source, "registry");
-    if registry.is_empty() {
-        out.push(path.child("registry").required(REGISTRY));
-    } else if tree::text(source, "tenant").len() >= 65 {
-        out.push(path.child("tenant").required("must be a UUID and may not exceed a length of 64 characters"));
-    } else {
-        let pairs = registry.split(',').filter(|pair| !is_host_port(pair));
-        out.extend(pairs.map(|_| path.child("registry").invalid(registry, REGISTRY)));
-    }
-    if tree::text(source, "volume").is_empty() {
-        out.push(path.child("volume").required(""));
-    }
-}
-
-fn is_host_port(pair: &str) -> bool {
-    match pair.strip_prefix('[') {
-        Some(rest) => rest.split_once("]:").is_some_and(|(_, port)| !port.contains(':')),
-        None => pair.matches(':').count() == 1,
-    }
-}
-
-fn fibre_channel(source: &Value, path: &Path, out: &mut Vec<Cause>) {
-    let (targets, ids) = (tree::list(source, "targetWWNs"), tree::list(source, "wwids"));
-    let at = path.child("targetWWNs");
-    if targets.is_empty() && ids.is_empty() {
-        out.push(at.required("must specify either targetWWNs or wwids, but not both"));
-    }
-    if !targets.is_empty() && !ids.is_empty() {
-        out.push(at.invalid(targets.to_vec(), "targetWWNs and wwids can not be specified simultaneously"));
-    }
-    if !targets.is_empty() {
-        match tree::int(source, "lun") {
-            None => out.push(path.child("lun").required("lun is required if targetWWNs is specified")),
-            Some(lun) => out.extend(in_range(lun, 0, 255).iter().map(|why| path.child("lun").invalid(lun, why))),
-        }
-    }
-}
-
-fn flex_options(source: &Value, path: &Path, out: &mut Vec<Cause>) {
-    for key in tree::at(source, "options").and_then(Value::as_object).into_iter().flat_map(serde_json::Map::keys) {
-        let namespace = format!(".{}", key.split_once('/').map_or(&**key, |(namespace, _)| namespace).to_lowercase());
-        if namespace.ends_with(".kubernetes.io") || namespace.ends_with(".k8s.io") {
-            let why = "kubernetes.io and k8s.io namespaces are reserved";
-            out.push(path.child("options").key(key).invalid(key.as_str(), why));
-        }
-    }
-}
-
-fn azure_disk(source: &Value, path: &Path, out: &mut Vec<Cause>) {
-    const MANAGED: &str =
-        "/subscriptions/{sub-id}/resourcegroups/{group-name}/providers/microsoft.compute/disks/{disk-id}";
-    const BLOB: &str = "https://{account-name}.blob.core.windows.net/{container-name}/{disk-name}.vhd";
-    let choices =
-        [("cachingMode", &["None", "ReadOnly", "ReadWrite"][..]), ("kind", &["Dedicated", "Managed", "Shared"])];
-    for (field, supported) in choices {
-        if let Some(chosen) = tree::at(source, field).and_then(Value::as_str)
-            && !supported.contains(&chosen)
-        {
-            out.push(path.child(field).not_supported(chosen, supported));
-        }
-    }
-    let (uri, kind) = (tree::text(source, "diskURI"), tree::text(source, "kind"));
-    let (start, form) = if kind == "Managed" { ("/subscriptions/", MANAGED) } else { ("https://", BLOB) };
-    if !kind.is_empty() && !uri.starts_with(start) {
-        out.push(path.child("diskURI").not_supported(uri, &[form]));
-    }
-}
-
-fn storage_os(source: &Value, path: &Path, out: &mut Vec<Cause>) {
-    for (field, needed) in [("volumeName", true), ("volumeNamespace", false)] {
-        let name = tree::text(source, field);
-        if !name.is_empty() {
-            out.extend(path.child(field).invalid_each(name, dns1123_label(name)));
-        } else if needed {
-            out.push(path.child(field).required(""));
-        }
-    }
-    secret_ref(source, "secretRef", path, out);
-}
-
 fn csi(source: &Value, path: &Path, out: &mut Vec<Cause>) {
-    out.extend(csi_driver(tree::text(source, "driver"), &path.child("driver")));
+    out.extend(driver_name(tree::text(source, "driver"), &path.child("driver")));
     if tree::is_set(source, "nodePublishSecretRef") {
         let name = tree::text(source, "nodePublishSecretRef.name");
         if name.is_empty() {
@@ -409,19 +197,6 @@ fn csi(source: &Value, path: &Path, out: &mut Vec<Cause>) {
             out.extend(path.child("name").invalid_each(name, dns1123_subdomain(name)));
         }
     }
-}
-
-/// The name of a CSI driver, wherever one is named.
-pub fn csi_driver(name: &str, path: &Path) -> Vec<Cause> {
-    let mut causes = Vec::new();
-    if name.is_empty() {
-        causes.push(path.required(""));
-    }
-    if name.len() > DRIVER_NAME_MAX {
-        causes.push(path.too_long(DRIVER_NAME_MAX));
-    }
-    causes.extend(path.invalid_each(name, dns1123_subdomain(&name.to_lowercase())));
-    causes
 }
 
 fn ephemeral(source: &Value, volume: &Value, path: &Path, at: &Path, asked: Asked<'_>, out: &mut Vec<Cause>) {
