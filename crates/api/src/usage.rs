@@ -238,21 +238,41 @@ fn matches_scope(scope: &str, operator: &str, values: Vec<String>, resource: &Gv
         ("", "persistentvolumeclaims", "VolumeAttributesClass") => chosen(text(spec, "volumeAttributesClassName")),
         ("", "pods", "Terminating") => spec.get("activeDeadlineSeconds").is_some(),
         ("", "pods", "NotTerminating") => spec.get("activeDeadlineSeconds").is_none(),
-        ("", "pods", "BestEffort") => is_best_effort(spec),
-        ("", "pods", "NotBestEffort") => !is_best_effort(spec),
+        ("", "pods", "BestEffort") => qos_class(spec) == "BestEffort",
+        ("", "pods", "NotBestEffort") => qos_class(spec) != "BestEffort",
         ("", "pods", "PriorityClass") => chosen(text(spec, "priorityClassName")),
         ("", "pods", "CrossNamespacePodAffinity") => crosses_namespaces(spec),
         _ => false,
     }
 }
 
-fn is_best_effort(spec: &Value) -> bool {
-    let lists = ["containers", "initContainers"].iter().flat_map(|list| items(spec, list));
-    let mut all = lists.chain([spec]);
-    all.all(|holder| {
-        let asked = ["requests", "limits"].map(|kind| amounts(at(holder, &format!("resources.{kind}"))));
-        asked.iter().flatten().all(|(name, amount)| amount.is_zero() || !matches!(name.as_str(), "cpu" | "memory"))
-    })
+/// Guaranteed, Burstable or BestEffort, by the CPU and memory of the whole pod where it says them, or else of all its
+/// containers.
+pub fn qos_class(spec: &Value) -> &'static str {
+    let whole = spec.get("resources").filter(|resources| {
+        ["requests", "limits"]
+            .iter()
+            .any(|kind| resources.get(kind).and_then(Value::as_object).is_some_and(|map| !map.is_empty()))
+    });
+    let containers = || ["containers", "initContainers"].iter().flat_map(|list| items(spec, list));
+    let holders: Vec<&Value> = whole.map_or_else(|| containers().collect(), |_| vec![spec]);
+    let amount = |holder: &Value, kind: &str, name: &str| {
+        let text = text(holder, &format!("resources.{kind}.{name}"));
+        Quantity::parse(text).ok().filter(|quantity| !quantity.is_zero())
+    };
+    let (mut any, mut guaranteed) = (false, true);
+    for holder in holders {
+        for name in ["cpu", "memory"] {
+            let (request, limit) = (amount(holder, "requests", name), amount(holder, "limits", name));
+            any |= request.is_some() || limit.is_some();
+            guaranteed &= limit.is_some() && (request.is_none() || request == limit);
+        }
+    }
+    match (any, guaranteed) {
+        (false, _) => "BestEffort",
+        (true, true) => "Guaranteed",
+        (true, false) => "Burstable",
+    }
 }
 
 fn crosses_namespaces(spec: &Value) -> bool {
@@ -284,4 +304,27 @@ pub fn unsaid(pod: &Value, hard: &Amounts) -> String {
         format!("{name} for: {}", containers.join(","))
     });
     lines.collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_pods_class_is_by_the_whole_pod_or_by_every_container() {
+        let one = json!({ "limits": { "cpu": "1", "memory": "1Gi" }, "requests": { "cpu": "1000m" } });
+        let some = json!({ "requests": { "cpu": "1" } });
+        let specs = [
+            json!({ "containers": [{ "resources": one }] }),
+            json!({ "containers": [{ "resources": one }, { "resources": some }] }),
+            json!({ "containers": [{}, { "resources": { "limits": { "memory": "0", "x/y": "1" } } }] }),
+            json!({ "containers": [{}, { "resources": some }], "resources": one }),
+            json!({ "containers": [{ "resources": one }], "resources": {} }),
+        ];
+        expect![[r#"["Guaranteed", "Burstable", "BestEffort", "Guaranteed", "Guaranteed"]"#]]
+            .assert_eq(&format!("{:?}", specs.each_ref().map(qos_class)));
+    }
 }

@@ -117,10 +117,6 @@ impl Form {
         };
         Ok(Self { view: View::Table(include), ..self })
     }
-
-    pub fn is_plain_json(self) -> bool {
-        self.media == Media::Json { pretty: false } && self.view == View::Object
-    }
 }
 
 /// One alternative of an Accept header.

@@ -1,6 +1,5 @@
 //! Pod: containers that run together on one node.
 
-use api::quantity::Quantity;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
@@ -64,7 +63,7 @@ fn default(pod: &mut Value) {
 }
 
 fn prepare_create(pod: &mut Value, context: &HookContext<'_>) {
-    let class = qos_class(pod);
+    let class = api::usage::qos_class(tree::at(pod, "spec").unwrap_or(&Value::Null));
     tree::set(pod, "status", json!({ "phase": "Pending", "qosClass": class }));
     if !tree::list(pod, "spec.schedulingGates").is_empty() {
         let since = context.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
@@ -155,27 +154,4 @@ fn grace(pod: &Value, asked: Option<i64>) -> i64 {
     }
     let secs = asked.or_else(|| tree::int(pod, "spec.terminationGracePeriodSeconds")).unwrap_or_default();
     if secs < 0 { 1 } else { secs }
-}
-
-/// Guaranteed, Burstable or BestEffort, by the CPU and memory of all containers.
-pub fn qos_class(pod: &Value) -> &'static str {
-    let containers = || ["spec.containers", "spec.initContainers"].into_iter().flat_map(|list| tree::list(pod, list));
-    let amount = |container: &Value, kind: &str, resource: &str| {
-        let text = tree::text(container, &format!("resources.{kind}.{resource}"));
-        Quantity::parse(text).ok().filter(|quantity| !quantity.is_zero())
-    };
-    let mut any = false;
-    let mut guaranteed = true;
-    for container in containers() {
-        for resource in ["cpu", "memory"] {
-            let (request, limit) = (amount(container, "requests", resource), amount(container, "limits", resource));
-            any |= request.is_some() || limit.is_some();
-            guaranteed &= limit.is_some() && (request.is_none() || request == limit);
-        }
-    }
-    match (any, guaranteed) {
-        (false, _) => "BestEffort",
-        (true, true) => "Guaranteed",
-        (true, false) => "Burstable",
-    }
 }

@@ -48,7 +48,8 @@ fn is_standard(name: &str) -> bool {
     is_for_quota(name) || name == "storage"
 }
 
-fn is_for_quota(name: &str) -> bool {
+/// Known to quotas by its name.
+pub fn is_for_quota(name: &str) -> bool {
     let known = [COMPUTE, OF_PODS, COUNTED].iter().any(|list| list.contains(&name));
     known || name == "requests.storage" || is_quota_huge_pages(name)
 }
@@ -117,9 +118,4 @@ pub fn fits_scope(scope: &str, name: &str) -> bool {
         "VolumeAttributesClass" => matches!(name, "persistentvolumeclaims" | "requests.storage"),
         _ => true,
     }
-}
-
-/// Known to quotas by its name.
-pub fn is_quota_name(name: &str) -> bool {
-    is_for_quota(name)
 }

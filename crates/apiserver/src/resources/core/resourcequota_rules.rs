@@ -4,7 +4,7 @@ use api::status::Cause;
 use api::validation::Path;
 use serde_json::Value;
 
-use super::resource_names::{amount, fits_scope, is_quota_name, quota_resource};
+use super::resource_names::{amount, fits_scope, is_for_quota, quota_resource};
 use crate::resources::fields::path;
 use crate::tree;
 
@@ -41,7 +41,7 @@ fn amounts(quota: &Value, part: &str, field: &str) -> Vec<Cause> {
 fn misfits<'a>(quota: &'a Value, scope: &str) -> impl Iterator<Item = &'a String> {
     let hard = tree::at(quota, "spec.hard").and_then(Value::as_object).into_iter().flatten();
     let scope = scope.to_owned();
-    hard.map(|(name, _)| name).filter(move |name| is_quota_name(name) && !fits_scope(&scope, name))
+    hard.map(|(name, _)| name).filter(move |name| is_for_quota(name) && !fits_scope(&scope, name))
 }
 
 fn scopes(quota: &Value) -> Vec<Cause> {

@@ -1,12 +1,10 @@
 //! NetworkPolicy: who may speak with the pods of a namespace.
 
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use serde_json::Value;
 
 use super::policy_rules;
 use crate::resource::{Column, Hooks, Resource};
-use crate::resources::cells;
-use crate::subresources::scale::selector_text;
+use crate::resources::apps::workload::selector_text;
 use crate::tree;
 
 pub fn resource() -> Resource {
@@ -16,19 +14,12 @@ pub fn resource() -> Resource {
         columns: const {
             &[
                 Column::text("Pod-Selector", "io.k8s.api.networking.v1.NetworkPolicySpec.podSelector", |o, _| {
-                    selector(o)
+                    selector_text(tree::at(o, "spec.podSelector")).into()
                 }),
                 Column::age(),
             ]
         },
         hooks: Hooks { validate: Some(policy_rules::validate), ..Hooks::default() },
         ..Resource::of::<NetworkPolicy>()
-    }
-}
-
-fn selector(policy: &Value) -> Value {
-    match selector_text(tree::at(policy, "spec.podSelector")) {
-        empty if empty.is_empty() => cells::NONE.into(),
-        text => text.into(),
     }
 }

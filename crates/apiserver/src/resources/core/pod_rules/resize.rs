@@ -9,7 +9,6 @@ use super::annotations::is_mirror;
 use super::containers::is_sidecar;
 use super::update::annotation_changes;
 use crate::internal_form;
-use crate::resources::core::pod::qos_class;
 use crate::tree;
 
 /// A write to one of these parts of a pod.
@@ -85,10 +84,10 @@ fn resize(new: &Value, old: &Value, mut causes: Vec<Cause>) -> Vec<Cause> {
         return causes;
     }
     let before = match tree::text(old, "status.qosClass") {
-        "" => qos_class(old),
+        "" => qos(old),
         class => class,
     };
-    if before != qos_class(new) {
+    if before != qos(new) {
         let class = tree::text(new, "status.qosClass");
         causes.push(path.invalid(class, "Pod QOS Class may not change as a result of resizing"));
     }
@@ -167,4 +166,8 @@ fn immutable(after: &Value, before: &Value, kind: &str) -> Option<&'static str> 
         (_, true) => "only cpu and memory resources for sidecar containers are mutable",
         (_, false) => "resources for non-sidecar init containers are immutable",
     })
+}
+
+fn qos(pod: &Value) -> &'static str {
+    api::usage::qos_class(tree::at(pod, "spec").unwrap_or(&Value::Null))
 }
