@@ -99,6 +99,13 @@ impl Registry {
         self.builtin.resources.iter().chain(self.custom.values())
     }
 
+    /// Every built-in resource that is stored, once. Custom ones come and go, so whoever follows them asks their
+    /// definitions; one that was taken for built in would be waited for after its definition is gone.
+    pub fn stored_builtin(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        let all = self.builtin.resources.iter();
+        all.filter(|resource| resource.stored_as.is_none() && resource.review.is_none())
+    }
+
     /// The resource whose storage `resource` uses: itself, or the one that it is stored as.
     pub fn stored<'a>(&'a self, resource: &'a Arc<Resource>) -> &'a Arc<Resource> {
         resource.stored_as.as_ref().and_then(|gvr| self.get(gvr)).unwrap_or(resource)
@@ -108,6 +115,19 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_custom_resource_that_was_there_at_the_start_is_not_taken_for_built_in() {
+        let mut registry = Registry::builtin();
+        let stored = registry.stored_builtin().count();
+        let maps = registry.find("", "v1", "configmaps").unwrap();
+        let widgets = Gvr::new("example.com", "v1", "widgets");
+        let custom = Resource { gvr: widgets.clone(), ..Resource::clone(maps) };
+        registry.insert_custom(Arc::new(custom));
+        assert!(registry.get(&widgets).is_some());
+        assert_eq!(registry.stored_builtin().count(), stored);
+        assert!(registry.stored_builtin().all(|resource| resource.gvr != widgets));
+    }
 
     #[test]
     fn the_most_stable_and_newest_version_comes_first() {

@@ -1,7 +1,8 @@
 //! Custom resources as controllers see them: what a CustomResourceDefinition serves, once it is established.
 
-use api::{Gvr, Object};
-use cache::{Index, Snapshot};
+use api::{Gvr, Object, Revision};
+use cache::{Discovery, Index, Interest, Snapshot};
+use jiff::SignedDuration;
 use serde::Deserialize;
 
 use crate::Served;
@@ -9,6 +10,9 @@ use crate::Served;
 pub(crate) const DEFINITIONS: Gvr = Gvr::new("apiextensions.k8s.io", "v1", "customresourcedefinitions");
 /// Definitions by the group and kind that they define.
 pub(crate) const BY_KIND: Index = Index { name: "kind", values: kinds };
+
+/// How long a list of a resource that is new may take.
+pub(crate) const LIST_WAIT: SignedDuration = SignedDuration::from_millis(500);
 
 /// What is read of a definition; its schemas, which are most of it, are skipped.
 #[derive(Deserialize)]
@@ -63,6 +67,26 @@ pub(crate) fn served(definition: &Object) -> Option<Served> {
         kind: spec.names.kind,
         namespaced: spec.scope == "Namespaced",
     })
+}
+
+/// Namespaced custom resources.
+pub(crate) fn namespaced(snapshot: &Snapshot) -> impl Iterator<Item = Gvr> {
+    let custom = snapshot.list(&DEFINITIONS, None).filter_map(served);
+    custom.filter(|served| served.namespaced).map(|served| served.resource)
+}
+
+/// Follows the metadata of namespaced custom resources.
+pub(crate) fn discover_namespaced() -> Discovery {
+    let names = |definition: &Object| {
+        let served = served(definition).filter(|served| served.namespaced);
+        served.map(|served| Interest::metadata(served.resource, &[])).into_iter().collect()
+    };
+    Discovery { resource: DEFINITIONS, names }
+}
+
+/// Whether it is known what the resource holds: one that has just been defined is not listed yet.
+pub(crate) fn is_listed(snapshot: &Snapshot, resource: &Gvr) -> bool {
+    snapshot.table(resource).is_some_and(|table| table.revision() != Revision::ZERO)
 }
 
 /// What serves a kind that is not built in.

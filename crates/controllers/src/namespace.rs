@@ -6,13 +6,13 @@
 //! Pods go first so that no policy that holds them back is deleted before them (KEP-5080). Conditions in the status tell
 //! what the deletion waits for, in upstream's words.
 
-use api::{Gvr, Key, Object, Revision};
+use api::{Gvr, Key, Object};
 use cache::{Action, Change, Controller, Discovery, Interest, Plan, PlanError, Snapshot};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::Served;
-use crate::definitions::{self, DEFINITIONS};
+use crate::definitions::{self, DEFINITIONS, LIST_WAIT, is_listed};
 use crate::pods::PODS;
 use crate::tree::{Tree, condition, set, time_text, tree_of};
 
@@ -20,8 +20,6 @@ pub(crate) const NAMESPACES: Gvr = Gvr::new("", "v1", "namespaces");
 const FINALIZER: &str = "kubernetes";
 /// Events are not followed; they are deleted with everything else and hold nothing back.
 const UNFOLLOWED: &str = "events";
-/// How long a list of a resource that is new may take.
-const LIST_WAIT: SignedDuration = SignedDuration::from_millis(500);
 
 pub struct NamespaceController {
     /// Namespaced resources, one version each.
@@ -34,12 +32,6 @@ impl NamespaceController {
         let resources = served.iter().filter(|served| served.namespaced).map(|served| served.resource.clone());
         Self { resources: resources.collect() }
     }
-}
-
-/// Namespaced resources that are not built in.
-fn custom_resources(snapshot: &Snapshot) -> impl Iterator<Item = Gvr> {
-    let custom = snapshot.list(&DEFINITIONS, None).filter_map(definitions::served);
-    custom.filter(|served| served.namespaced).map(|served| served.resource)
 }
 
 /// Whether the namespace exists and is not being deleted.
@@ -65,11 +57,7 @@ impl Controller for NamespaceController {
     }
 
     fn discovers(&self) -> Option<Discovery> {
-        let names = |definition: &Object| {
-            let served = definitions::served(definition).filter(|served| served.namespaced);
-            served.map(|served| Interest::metadata(served.resource, &[])).into_iter().collect()
-        };
-        Some(Discovery { resource: DEFINITIONS, names })
+        Some(definitions::discover_namespaced())
     }
 
     fn wakes(&self, snapshot: &Snapshot, resource: &Gvr, change: &Change) -> Vec<Key> {
@@ -86,11 +74,8 @@ impl Controller for NamespaceController {
         if !namespace.items("spec.finalizers").iter().any(|finalizer| finalizer == FINALIZER) {
             return Ok(Plan::nothing());
         }
-        let custom: Vec<Gvr> = custom_resources(snapshot).collect();
-        let is_listed =
-            |resource: &Gvr| snapshot.table(resource).is_some_and(|table| table.revision() != Revision::ZERO);
-        if !custom.iter().all(is_listed) {
-            // One has just been defined: what it holds is not known yet.
+        let custom: Vec<Gvr> = definitions::namespaced(snapshot).collect();
+        if !custom.iter().all(|resource| is_listed(snapshot, resource)) {
             return Ok(Plan { wake_at: Some(now + LIST_WAIT), ..Plan::nothing() });
         }
         let resources: Vec<Gvr> = self.resources.iter().cloned().chain(custom).collect();
@@ -195,6 +180,7 @@ fn show_remaining(
 mod tests {
     use super::*;
     use crate::testing::plan;
+    use api::Revision;
     use expect_test::{Expect, expect};
 
     const ENDING: &str = "

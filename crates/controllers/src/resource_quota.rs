@@ -5,11 +5,12 @@
 
 use api::usage::{Amounts, add, amounts, concerns, in_scope, usage};
 use api::{Gvr, Key, Object};
-use cache::{Action, Change, Controller, Interest, Plan, PlanError, Snapshot};
+use cache::{Action, Change, Controller, Discovery, Interest, Plan, PlanError, Snapshot};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::Served;
+use crate::definitions::{self, DEFINITIONS, LIST_WAIT, is_listed};
 use crate::tree::{Tree, set, tree_of};
 
 const QUOTAS: Gvr = Gvr::new("", "v1", "resourcequotas");
@@ -50,7 +51,11 @@ impl Controller for ResourceQuotaController {
             }
         };
         let others = self.resources.iter().filter(|resource| **resource != QUOTAS).map(interest);
-        std::iter::once(interest(&QUOTAS)).chain(others).collect()
+        [interest(&QUOTAS), Interest::new(DEFINITIONS, &[])].into_iter().chain(others).collect()
+    }
+
+    fn discovers(&self) -> Option<Discovery> {
+        Some(definitions::discover_namespaced())
     }
 
     fn wakes(&self, snapshot: &Snapshot, resource: &Gvr, change: &Change) -> Vec<Key> {
@@ -73,10 +78,12 @@ impl Controller for ResourceQuotaController {
         let mut quota = tree_of(object)?;
         let hard = amounts(Some(quota.at("spec.hard")));
         let mut used: Amounts = hard.keys().map(|name| (name.clone(), api::quantity::Quantity::ZERO)).collect();
-        for resource in &self.resources {
-            if !hard.keys().any(|name| concerns(resource, name)) {
-                continue;
-            }
+        let is_asked = |resource: &Gvr| hard.keys().any(|name| concerns(resource, name));
+        let custom: Vec<Gvr> = definitions::namespaced(snapshot).filter(is_asked).collect();
+        if !custom.iter().all(|resource| is_listed(snapshot, resource)) {
+            return Ok(Plan { wake_at: Some(now + LIST_WAIT), ..Plan::nothing() });
+        }
+        for resource in self.resources.iter().filter(|resource| is_asked(resource)).chain(&custom) {
             for object in snapshot.list(resource, Some(&key.namespace)) {
                 let tree = tree_of(object)?;
                 if in_scope(&quota, resource, &tree) {
@@ -161,6 +168,35 @@ metadata: {name: s, namespace: shop}";
                     used: {pods: '1', requests.cpu: '1', secrets: '1', count/configmaps: '0'}}\n---";
         let cluster = CLUSTER.replacen("---", told, 1);
         assert_eq!(plan(&controller(), &cluster, "shop/q"), "nothing\n");
+    }
+
+    #[test]
+    fn custom_resources_are_counted_once_they_are_listed() {
+        let cluster = "\
+apiVersion: v1
+kind: ResourceQuota
+metadata: {name: q, namespace: shop}
+spec: {hard: {count/widgets.example.com: '2'}}
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: widgets.example.com}
+spec: {group: example.com, names: {plural: widgets, kind: Widget}, scope: Namespaced, versions: [{name: v1, served: true}]}
+status: {conditions: [{type: Established, status: 'True'}]}
+";
+        assert_eq!(plan(&controller(), cluster, "shop/q"), "wake at 2026-01-01T12:00:00.5Z\n");
+        let mut snapshot = crate::testing::cluster(&controller(), cluster);
+        let mut widgets = cache::Table::new([].into());
+        widgets.advance(api::Revision(9));
+        let widget = json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w", "namespace": "shop", "uid": "u", "resourceVersion": "8"}});
+        widgets.put(Object::decode(widget.to_string().into_bytes().into(), &[]).unwrap());
+        snapshot.insert(Gvr::new("example.com", "v1", "widgets"), widgets);
+        let plan = controller().plan(&snapshot, &Key::new("shop", "q"), crate::testing::now()).unwrap();
+        expect![[r#"
+            update resourcequotas shop/q status
+              status: null -> {"hard":{"count/widgets.example.com":"2"},"used":{"count/widgets.example.com":"1"}}
+        "#]]
+        .assert_eq(&crate::testing::show(&snapshot, &plan));
     }
 
     #[test]

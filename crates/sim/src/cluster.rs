@@ -143,8 +143,7 @@ fn control_plane(network: &Network, controllers: &[Arc<dyn Controller>], env: &E
 
 fn served(server: &Server) -> Vec<Served> {
     let registry = server.engine().registry();
-    let stored = registry.all().filter(|r| r.review.is_none() && r.stored_as.is_none());
-    let served = stored.map(|resource| Served {
+    let served = registry.stored_builtin().map(|resource| Served {
         resource: resource.gvr.clone(),
         kind: resource.kind.kind.to_string(),
         namespaced: resource.scope == Scope::Namespaced,

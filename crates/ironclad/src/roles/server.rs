@@ -153,10 +153,9 @@ fn start_controllers(tasks: &mut JoinSet<()>, server: &Arc<Server>, authority: &
     tasks.spawn(client::driver::run(hub, all, transport_for, env.clone()));
 }
 
-/// Everything that is stored, once.
+/// Everything built in that is stored.
 fn served(registry: &apiserver::Registry) -> Vec<controllers::Served> {
-    let stored = registry.all().filter(|resource| resource.stored_as.is_none() && resource.review.is_none());
-    let served = stored.map(|resource| controllers::Served {
+    let served = registry.stored_builtin().map(|resource| controllers::Served {
         resource: resource.gvr.clone(),
         kind: resource.kind.kind.to_string(),
         namespaced: resource.scope == Scope::Namespaced,
