@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use api::{Gvr, Status};
+use api::{Gvr, Key, Status};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
@@ -13,12 +13,10 @@ use crate::resources::apiregistration::local;
 use crate::resources::flowcontrol::defaults;
 use crate::resources::scheduling::priorityclass;
 use crate::tree;
-use crate::user::User;
-use crate::verbs::{Params, RequestContext};
+use crate::verbs::RequestContext;
 use crate::wellknown::discovery;
 
 const NAMESPACES: &[&str] = &["default", "kube-system", "kube-public", "kube-node-lease"];
-const MANAGER: &str = "kube-apiserver";
 
 /// Makes what is missing, and tells where the API server is now.
 pub async fn run(engine: &Arc<Engine>) -> Result<(), Status> {
@@ -81,25 +79,8 @@ async fn write(engine: &Arc<Engine>, verb: Verb, object: &Value) -> Result<Optio
     });
     let gvr: Gvr = resource.ok_or_else(|| Status::internal(format!("no resource of kind {kind}")))?.gvr.clone();
     let name = if verb == Verb::Create { "" } else { tree::text(object, "metadata.name") };
-    let info = ResourceRequest {
-        verb,
-        group: gvr.group.into_owned(),
-        version: gvr.version.into_owned(),
-        resource: gvr.resource.into_owned(),
-        namespace: tree::text(object, "metadata.namespace").to_owned(),
-        name: name.to_owned(),
-        subresource: String::new(),
-        tail: String::new(),
-    };
-    let context = RequestContext {
-        info,
-        user: User::component("system:apiserver", &["system:masters"]),
-        params: Params::default(),
-        content_type: "application/json".to_owned(),
-        accept: String::new(),
-        user_agent: MANAGER.to_owned(),
-        body: object.to_string().into(),
-    };
+    let key = Key::new(tree::text(object, "metadata.namespace"), name);
+    let context = RequestContext::own(ResourceRequest::of(verb, &gvr, &key, ""), object.to_string());
     Ok(Box::pin(engine.dispatch(context)).await.err())
 }
 

@@ -16,7 +16,6 @@ use stdx::Backoff;
 use crate::engine::Engine;
 use crate::request::{ResourceRequest, Verb};
 use crate::tree;
-use crate::user::User;
 use crate::verbs::{Params, RequestContext, timestamp};
 
 const GROUP: &str = "flowcontrol.apiserver.k8s.io";
@@ -129,28 +128,15 @@ fn next(schema: &Value, level: &str, exists: bool, now: Timestamp) -> Option<Val
 }
 
 async fn apply(engine: &Arc<Engine>, name: &str, condition: &Value) -> Result<(), Status> {
-    let info = ResourceRequest {
-        verb: Verb::Patch,
-        group: SCHEMAS.group.to_string(),
-        version: SCHEMAS.version.to_string(),
-        resource: SCHEMAS.resource.to_string(),
-        namespace: String::new(),
-        name: name.to_owned(),
-        subresource: "status".to_owned(),
-        tail: String::new(),
-    };
+    let info = ResourceRequest::of(Verb::Patch, &SCHEMAS, &Key::cluster(name), "status");
     let configuration = json!({
         "apiVersion": format!("{}/{}", SCHEMAS.group, SCHEMAS.version), "kind": "FlowSchema",
         "metadata": { "name": name }, "status": { "conditions": [condition] },
     });
     let context = RequestContext {
-        info,
-        user: User::component("system:apiserver", &["system:masters"]),
         params: Params::parse(&format!("fieldManager={MANAGER}&force=true")),
         content_type: "application/apply-patch+yaml".to_owned(),
-        accept: String::new(),
-        user_agent: "kube-apiserver".to_owned(),
-        body: configuration.to_string().into(),
+        ..RequestContext::own(info, configuration.to_string())
     };
     Box::pin(engine.dispatch(context)).await.map(drop)
 }

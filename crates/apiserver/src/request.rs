@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use api::{Gvr, Key};
 use http::Method;
 
 use crate::verbs::Params;
@@ -57,6 +58,22 @@ pub struct ResourceRequest {
     pub name: String,
     pub subresource: String,
     pub tail: String,
+}
+
+impl ResourceRequest {
+    /// For one object, or with an empty name for its collection.
+    pub fn of(verb: Verb, gvr: &Gvr, key: &Key, subresource: &str) -> Self {
+        Self {
+            verb,
+            group: gvr.group.to_string(),
+            version: gvr.version.to_string(),
+            resource: gvr.resource.to_string(),
+            namespace: key.namespace.to_string(),
+            name: key.name.to_string(),
+            subresource: subresource.to_owned(),
+            tail: String::new(),
+        }
+    }
 }
 
 /// Everything that a path can mean.

@@ -19,8 +19,7 @@ use crate::engine::Engine;
 use crate::request::{ResourceRequest, Verb};
 use crate::served::DEFINITIONS;
 use crate::tree;
-use crate::user::User;
-use crate::verbs::{Params, RequestContext};
+use crate::verbs::RequestContext;
 use crate::watchcache::{Look, Registration};
 
 pub const FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
@@ -153,17 +152,9 @@ async fn delete_instances(engine: &Arc<Engine>, definition: &Value) -> Result<()
         }
         let namespaces: BTreeSet<String> = table.iter().map(|object| object.namespace().to_owned()).collect();
         for namespace in namespaces {
-            let info = ResourceRequest {
-                verb: Verb::DeleteCollection,
-                group: group.to_owned(),
-                version: resource.gvr.version.to_string(),
-                resource: plural.to_owned(),
-                namespace,
-                name: String::new(),
-                subresource: String::new(),
-                tail: String::new(),
-            };
-            Box::pin(engine.dispatch(context(info, String::new()))).await?;
+            let all = Key::new(&namespace, "");
+            let info = ResourceRequest::of(Verb::DeleteCollection, &resource.gvr, &all, "");
+            Box::pin(engine.dispatch(RequestContext::own(info, String::new()))).await?;
         }
         // Finalizers may hold some; each that goes wakes this.
         if !cache.table().is_empty() && matches!(place.look(), Look::Nothing) {
@@ -173,27 +164,7 @@ async fn delete_instances(engine: &Arc<Engine>, definition: &Value) -> Result<()
 }
 
 async fn write(engine: &Arc<Engine>, definition: &Value) -> Result<(), Status> {
-    let info = ResourceRequest {
-        verb: Verb::Update,
-        group: DEFINITIONS.group.to_string(),
-        version: DEFINITIONS.version.to_string(),
-        resource: DEFINITIONS.resource.to_string(),
-        namespace: String::new(),
-        name: tree::text(definition, "metadata.name").to_owned(),
-        subresource: "status".to_owned(),
-        tail: String::new(),
-    };
-    Box::pin(engine.dispatch(context(info, definition.to_string()))).await.map(drop)
-}
-
-fn context(info: ResourceRequest, body: String) -> RequestContext {
-    RequestContext {
-        info,
-        user: User::component("system:apiserver", &["system:masters"]),
-        params: Params::default(),
-        content_type: "application/json".to_owned(),
-        accept: String::new(),
-        user_agent: "kube-apiserver".to_owned(),
-        body: body.into(),
-    }
+    let key = Key::cluster(tree::text(definition, "metadata.name"));
+    let info = ResourceRequest::of(Verb::Update, &DEFINITIONS, &key, "status");
+    Box::pin(engine.dispatch(RequestContext::own(info, definition.to_string()))).await.map(drop)
 }

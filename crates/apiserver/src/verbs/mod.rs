@@ -60,6 +60,21 @@ pub struct RequestContext {
     pub body: Bytes,
 }
 
+impl RequestContext {
+    /// A request of the API server itself, which goes through the same stages as every other.
+    pub(crate) fn own(info: ResourceRequest, body: String) -> Self {
+        Self {
+            info,
+            user: User::component("system:apiserver", &["system:masters"]),
+            params: Params::default(),
+            content_type: "application/json".to_owned(),
+            accept: String::new(),
+            user_agent: "kube-apiserver".to_owned(),
+            body: body.into(),
+        }
+    }
+}
+
 /// A successful answer.
 pub struct Answer {
     pub code: u16,

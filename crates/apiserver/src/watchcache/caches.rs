@@ -9,10 +9,8 @@ use arc_swap::ArcSwap;
 use rpds::HashTrieMapSync;
 use stdx::Signal;
 use store::{Store, StoreEvent};
-use tokio::time::Instant;
 
 use super::WatchCache;
-use crate::output::monotonic;
 use crate::registry::Registry;
 use crate::storage;
 
@@ -76,11 +74,9 @@ impl Caches {
     }
 
     /// Everything up to `revision` is in the caches. Gives the time to say so again, where watchers wait to be woken.
-    pub(super) fn advance(&self, revision: Revision) -> Option<Instant> {
-        let now = monotonic();
-        let due = self.all().iter().filter_map(|cache| cache.advance(revision, now)).min();
+    pub(super) fn advance(&self, revision: Revision) {
+        self.all().iter().for_each(|cache| cache.advance(revision));
         self.progress.update(|now| *now = revision);
-        due
     }
 
     pub fn revision(&self) -> Revision {

@@ -92,19 +92,7 @@ async fn refill(store: &dyn Store, served: &Served) -> Result<Revision, StoreErr
 
 /// Applies items until the stream ends; returns how far it came, which is where the next watch begins.
 async fn drain(mut stream: Box<dyn WatchStream>, store: &dyn Store, served: &Served, mut after: Revision) -> Revision {
-    let mut due = None;
-    loop {
-        let next = match due {
-            None => stream.next().await,
-            Some(at) => match tokio::time::timeout_at(at, stream.next()).await {
-                Ok(next) => next,
-                Err(_) => {
-                    due = served.caches().advance(after);
-                    continue;
-                }
-            },
-        };
-        let Some(first) = next else { return after };
+    while let Some(first) = stream.next().await {
         // What is there at once is applied at once, so that those who wait for a revision are woken once a batch.
         let mut batch = vec![first];
         while batch.len() < BATCH_MAX
@@ -121,8 +109,9 @@ async fn drain(mut stream: Box<dyn WatchStream>, store: &dyn Store, served: &Ser
                 }
             }
         }
-        due = served.caches().advance(after);
+        served.caches().advance(after);
     }
+    after
 }
 
 /// Returns the revision up to which everything is known now.

@@ -14,13 +14,11 @@ pub mod feed;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use api::{Key, Object, Revision};
 use bytes::Bytes;
 use cache::{Change, Table};
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 use crate::resource::Resource;
 use crate::storage;
@@ -31,10 +29,6 @@ pub const WINDOW_EVENTS_MAX: usize = 4096;
 /// Bytes of objects that the window may keep alive; at least `WINDOW_EVENTS_MIN` events are kept nevertheless.
 pub const WINDOW_BYTES_MAX: usize = 8 << 20;
 const WINDOW_EVENTS_MIN: usize = 128;
-/// What it costs to wake a watcher: a system call and a TLS record, however little they carry.
-const WAKE_COST: Duration = Duration::from_micros(10);
-/// So many watchers are woken at once before the cache rests for as long as that costs.
-const REST_FROM: u32 = 64;
 /// Snapshots kept for continue tokens.
 pub const SNAPSHOTS_MAX: usize = 16;
 
@@ -63,8 +57,6 @@ struct State {
     next_watcher: u64,
     /// Some watcher has news that it was not woken for.
     news: bool,
-    /// Nobody is woken before: many watchers get what happens in between with one write each.
-    rests_until: Option<Instant>,
     /// Its resource is gone or served otherwise; nothing more will come.
     closed: bool,
 }
@@ -100,7 +92,6 @@ impl WatchCache {
             watchers: BTreeMap::new(),
             next_watcher: 0,
             news: false,
-            rests_until: None,
             closed: false,
         };
         Self { fields: resource.field_paths(), resource, state: Mutex::new(state) }
@@ -178,12 +169,12 @@ impl WatchCache {
         state.watchers.values().for_each(|watcher| watcher.wake.notify_one());
     }
 
-    /// Nothing (more) happened to this resource up to `revision`. Wakes those who have news, or says when to come again.
-    pub fn advance(&self, revision: Revision, now: Instant) -> Option<Instant> {
+    /// Nothing (more) happened to this resource up to `revision`. Wakes those who have news.
+    pub fn advance(&self, revision: Revision) {
         let mut state = self.state();
         state.table.advance(revision);
         state.settled = state.settled.max(revision);
-        state.wake(now)
+        state.wake();
     }
 
     /// Keeps the table for the pages that follow a first one.
@@ -280,22 +271,14 @@ impl State {
 }
 
 impl State {
-    fn wake(&mut self, now: Instant) -> Option<Instant> {
-        if !self.news {
-            return None;
+    fn wake(&mut self) {
+        if !std::mem::take(&mut self.news) {
+            return;
         }
-        if let Some(until) = self.rests_until.filter(|until| now < *until) {
-            return Some(until);
-        }
-        let mut woken = 0;
         for watcher in self.watchers.values_mut().filter(|watcher| watcher.news) {
             watcher.news = false;
             watcher.wake.notify_one();
-            woken += 1;
         }
-        self.news = false;
-        self.rests_until = (woken >= REST_FROM).then(|| now + WAKE_COST * woken);
-        None
     }
 }
 

@@ -13,8 +13,56 @@ mod webhook_rules;
 use serde_json::Value;
 
 use super::cells;
+use crate::resource::{BuiltIn, Column, Hooks, Resource};
 use crate::subresources::scale::selector_text;
 use crate::tree;
+
+/// What all kinds of this group have in common.
+fn extension<K: BuiltIn>(columns: &'static [Column], hooks: Hooks) -> Resource {
+    Resource {
+        unconditional_update: false,
+        categories: vec!["api-extensions".into()],
+        generation: true,
+        columns,
+        hooks,
+        ..Resource::of::<K>()
+    }
+}
+
+/// A configuration of webhooks.
+fn webhooks<K: BuiltIn>(hooks: Hooks) -> Resource {
+    let columns = const {
+        &[
+            Column::integer(
+                "Webhooks",
+                "Webhooks indicates the number of webhooks registered in this configuration",
+                |o, _| cells::count(o, "webhooks"),
+            ),
+            Column::age(),
+        ]
+    };
+    extension::<K>(columns, hooks)
+}
+
+/// A binding of a policy.
+fn binding<K: BuiltIn>(hooks: Hooks) -> Resource {
+    let columns = const {
+        &[
+            Column::text(
+                "PolicyName",
+                "PolicyName indicates the policy definition which the policy binding binded to",
+                |o, _| tree::text(o, "spec.policyName").into(),
+            ),
+            Column::text(
+                "ParamRef",
+                "ParamRef specifies the parameter resource used to configure the admission control policy",
+                |o, _| param_ref(o),
+            ),
+            Column::age(),
+        ]
+    };
+    extension::<K>(columns, hooks)
+}
 
 /// The cell of a policy's kind of parameters.
 fn param_kind(policy: &Value) -> Value {
