@@ -19,8 +19,14 @@ async fn main() {
     let authority = Arc::new(Authority::ephemeral(clock.now()));
     // The recorded server's addresses of services.
     let config = EngineConfig { service_cidr: (Ipv4Addr::new(10, 0, 0, 0), 24), ..EngineConfig::default() };
-    let engine =
-        Engine::start(Arc::new(store::MemoryStore::new()), clock.clone(), Rng::from_os(), config).await.unwrap();
+    let engine = Engine::start(
+        Arc::new(store::MemoryStore::new().stamping(apiserver::storage::with_revision)),
+        clock.clone(),
+        Rng::from_os(),
+        config,
+    )
+    .await
+    .unwrap();
     let mut config = ServerConfig::new(authority.certificate().clone(), Arc::new(TokenKey::ephemeral().unwrap()));
     let admin = User { uid: "admin".to_owned(), ..User::component("admin", &["system:masters"]) };
     config.static_tokens = vec![(token, admin)];

@@ -45,7 +45,6 @@ pub async fn expire_events(engine: &Engine) -> Result<usize, Status> {
             preconditions: vec![Precondition::ModifiedAt(key.clone(), event.revision())],
             writes: vec![Write::Delete(key)],
             durability: Durability::Buffered,
-            stamp: None,
         };
         // A conflict means that the event was seen again: it lives on.
         match engine.store().commit(commit).await {

@@ -41,7 +41,7 @@ impl Cluster {
     pub async fn start(seed: u64) -> Self {
         let env = Env { clock: Arc::new(SimClock::start()), rng: Rng::seeded(seed) };
         let now = env.clock.now();
-        let store = Arc::new(MemoryStore::new());
+        let store = Arc::new(MemoryStore::new().stamping(apiserver::storage::with_revision));
         let engine = Engine::start(store, env.clock.clone(), env.rng.clone(), EngineConfig::default()).await;
         let engine = engine.expect("invariant: an empty store starts");
         let authority = Authority::ephemeral(now);

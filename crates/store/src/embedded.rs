@@ -31,7 +31,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::disk::{Directory, Disk, Lock};
 use crate::hub::Hub;
 use crate::ledger::{History, Ledger};
-use crate::{Commit, Entry, Page, Range, Revision, Store, StoreError, StoreKey, WatchStream};
+use crate::{Commit, Entry, Page, Range, Revision, Stamp, Store, StoreError, StoreKey, WatchStream};
 use writer::{Message, Writer};
 
 /// How many commits may wait for the writer.
@@ -42,6 +42,7 @@ pub struct EmbeddedOptions {
     pub history: History,
     /// A log is followed by the next one when it is larger than this and than the live data.
     pub log_bytes: u64,
+    pub stamp: Option<Stamp>,
     pub clock: Arc<dyn Clock>,
     pub rng: Rng,
 }
@@ -49,7 +50,7 @@ pub struct EmbeddedOptions {
 impl Default for EmbeddedOptions {
     fn default() -> Self {
         let history = History { window: Some(Duration::from_secs(300)), ..History::default() };
-        Self { history, log_bytes: 16 << 20, clock: Arc::new(SystemClock), rng: Rng::from_os() }
+        Self { history, log_bytes: 16 << 20, stamp: None, clock: Arc::new(SystemClock), rng: Rng::from_os() }
     }
 }
 

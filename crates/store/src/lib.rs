@@ -66,18 +66,19 @@ pub struct Commit {
     pub preconditions: Vec<Precondition>,
     pub writes: Vec<Write>,
     pub durability: Durability,
-    /// Puts the revision of the commit into its values, for whom they should say at which revision they were written.
-    pub stamp: Option<fn(&Bytes, Revision) -> Bytes>,
 }
 
-impl Commit {
-    /// The writes with their values stamped.
-    pub(crate) fn stamped(stamp: Option<fn(&Bytes, Revision) -> Bytes>, writes: &mut [Write], revision: Revision) {
-        let Some(stamp) = stamp else { return };
-        for write in writes {
-            if let Write::Put(_, value) = write {
-                *value = stamp(value, revision);
-            }
+/// Puts the revision at which a value was written into it. An engine that was opened with one hands out stamped values
+/// only: one that knows the revision before it writes stamps then, so that store and caches share the bytes; etcd, which
+/// does not, stamps what it reads. A value that carries another revision already gets the right one.
+pub type Stamp = fn(&Bytes, Revision) -> Bytes;
+
+/// The writes with their values stamped.
+pub(crate) fn stamp_all(stamp: Option<Stamp>, writes: &mut [Write], revision: Revision) {
+    let Some(stamp) = stamp else { return };
+    for write in writes {
+        if let Write::Put(_, value) = write {
+            *value = stamp(value, revision);
         }
     }
 }

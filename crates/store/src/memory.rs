@@ -9,13 +9,14 @@ use async_trait::async_trait;
 
 use crate::hub::Hub;
 use crate::ledger::{History, Ledger, Overlay};
-use crate::{Commit, Entry, Page, Range, Revision, Store, StoreError, StoreKey, WatchStream};
+use crate::{Commit, Entry, Page, Range, Revision, Stamp, Store, StoreError, StoreKey, WatchStream};
 
 /// A store that forgets everything with its process.
 #[derive(Debug)]
 pub struct MemoryStore {
     ledger: RwLock<Ledger>,
     hub: Hub,
+    stamp: Option<Stamp>,
 }
 
 impl Default for MemoryStore {
@@ -31,7 +32,13 @@ impl MemoryStore {
 
     /// The `window` of the history is not looked at: there is no clock.
     pub fn with_history(history: History) -> Self {
-        Self { ledger: RwLock::new(Ledger::new(History { window: None, ..history })), hub: Hub::default() }
+        let ledger = Ledger::new(History { window: None, ..history });
+        Self { ledger: RwLock::new(ledger), hub: Hub::default(), stamp: None }
+    }
+
+    /// The same store with values that say at which revision they were written.
+    pub fn stamping(self, stamp: Stamp) -> Self {
+        Self { stamp: Some(stamp), ..self }
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Ledger> {
@@ -54,7 +61,7 @@ impl Store for MemoryStore {
             return Ok(ledger.current());
         }
         let revision = ledger.current().next();
-        Commit::stamped(commit.stamp, &mut writes, revision);
+        crate::stamp_all(self.stamp, &mut writes, revision);
         let events = ledger.apply(revision, writes, 0);
         self.hub.publish(revision, events);
         Ok(revision)

@@ -299,14 +299,22 @@ async fn a_watch_ends_with_its_store() {
 
 #[tokio::test]
 async fn a_stamp_puts_the_revision_into_the_values() {
-    on_each(|store| async move {
-        let stamp = |value: &bytes::Bytes, revision: Revision| format!("{revision}:{}", &value[0]).into();
-        let commit = Commit { writes: vec![put("a", "x"), put("b", "x")], stamp: Some(stamp), ..Commit::default() };
-        let revision = store.commit(commit).await.expect("commit");
+    let stamp = |value: &Bytes, revision: Revision| -> Bytes {
+        let text = String::from_utf8_lossy(value);
+        format!("{}@{revision}", text.split('@').next().unwrap_or_default()).into()
+    };
+    let on_disk = EmbeddedOptions { stamp: Some(stamp), ..EmbeddedOptions::default() };
+    let on_disk = EmbeddedStore::open_on(Arc::new(FaultDisk::default()), on_disk).expect("open");
+    let stores: [Arc<dyn Store>; 2] = [Arc::new(MemoryStore::new().stamping(stamp)), Arc::new(on_disk)];
+    for store in stores {
+        let mut watch = store.watch(key("a"), key("z"), Revision(1)).await.expect("watch");
+        write(&store, vec![put("a", "x"), put("b", "x")]).await;
+        write(&store, vec![put("a", "y@7")]).await;
         let page = store.range(range("a", "z", None, None)).await.expect("range");
-        let values: Vec<_> = page.entries.iter().map(|entry| entry.value.clone()).collect();
-        let stamped = format!("{revision}:{}", b'x');
-        assert_eq!(values, [stamped.as_bytes(), stamped.as_bytes()]);
-    })
-    .await;
+        assert_eq!(shown(&page), "a=y@3 b=x@2");
+        assert_eq!(store.get(b"a").await.expect("get").expect("entry").value, "y@3");
+        assert_eq!(next(&mut watch).await, "progress 1");
+        assert_eq!(next(&mut watch).await, "@2 a: - -> x@2 (created 2); @2 b: - -> x@2 (created 2)");
+        assert_eq!(next(&mut watch).await, "@3 a: x@2 -> y@3 (created 2)");
+    }
 }

@@ -26,7 +26,7 @@ pub struct Ask<'a> {
 
 pub async fn kit() -> Kit {
     let clock = Arc::new(ManualClock::new("2026-01-01T00:00:00Z".parse().unwrap()));
-    let store = Arc::new(store::MemoryStore::new());
+    let store = Arc::new(store::MemoryStore::new().stamping(crate::storage::with_revision));
     let engine = Engine::start(store, clock.clone(), Rng::seeded(1), EngineConfig::default()).await.unwrap();
     let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "default", "namespace": "default" } });
     engine.ensure(vec![account]).await.unwrap();

@@ -118,7 +118,6 @@ async fn try_commit(
         preconditions: std::iter::once(precondition).chain(unchanged).collect(),
         writes: std::iter::once(write).chain(charged).collect(),
         durability,
-        stamp: Some(storage::with_revision),
     };
     let begun = metrics::now();
     let done = call.engine.store().commit(commit).await;

@@ -33,7 +33,7 @@ pub fn now() -> Timestamp {
 impl Cluster {
     pub async fn start() -> Self {
         let authority = Arc::new(Authority::ephemeral(now()));
-        let store = Arc::new(store::MemoryStore::new());
+        let store = Arc::new(store::MemoryStore::new().stamping(apiserver::storage::with_revision));
         let engine =
             Engine::start(store, Arc::new(SystemClock), Rng::seeded(1), EngineConfig::default()).await.unwrap();
         let key = Arc::new(TokenKey::ephemeral().unwrap());

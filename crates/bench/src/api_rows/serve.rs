@@ -20,7 +20,10 @@ async fn serve(directory: &Path, port: u16) -> Result<()> {
     let refused = |status: api::Status| anyhow!(status.message);
     let clock = Arc::new(SystemClock);
     let authority = Arc::new(Authority::load(directory, clock.now())?);
-    let store = store::EmbeddedStore::open(directory.join("store"), store::EmbeddedOptions::default())?;
+    let store = store::EmbeddedStore::open(
+        directory.join("store"),
+        store::EmbeddedOptions { stamp: Some(apiserver::storage::with_revision), ..store::EmbeddedOptions::default() },
+    )?;
     let engine = Engine::start(Arc::new(store), clock.clone(), Rng::from_os(), EngineConfig::default());
     let engine = engine.await.map_err(refused)?;
     let token_key = Arc::new(TokenKey::load_or_create(directory)?);

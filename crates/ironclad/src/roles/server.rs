@@ -65,7 +65,10 @@ async fn api_server(
     authority: &Arc<Authority>,
     env: &Env,
 ) -> launcher::Result<Arc<Server>> {
-    let store = store::EmbeddedStore::open(state.join(STORE_DIR), store::EmbeddedOptions::default());
+    let store = store::EmbeddedStore::open(
+        state.join(STORE_DIR),
+        store::EmbeddedOptions { stamp: Some(apiserver::storage::with_revision), ..store::EmbeddedOptions::default() },
+    );
     let store = Arc::new(store.map_err(|error| failed("cannot open the store", &error))?);
     let mut engine_config = EngineConfig::default();
     if let IpAddr::V4(ip) = config.node_ip {

@@ -139,7 +139,7 @@ impl Writer {
                 let mut writes = ledger.effective(commit.writes, &self.overlay);
                 if !writes.is_empty() {
                     revision = revision.next();
-                    Commit::stamped(commit.stamp, &mut writes, revision);
+                    crate::stamp_all(self.options.stamp, &mut writes, revision);
                     encode_commit(&mut self.payload, revision, &writes);
                     self.overlay.note(revision, &writes);
                 }
