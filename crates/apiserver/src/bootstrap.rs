@@ -8,6 +8,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
 use crate::engine::Engine;
+use crate::living;
 use crate::request::{ResourceRequest, Verb};
 use crate::resources::apiregistration::local;
 use crate::resources::flowcontrol::defaults;
@@ -23,12 +24,27 @@ pub async fn run(engine: &Arc<Engine>) -> Result<(), Status> {
     let namespace = |name: &&str| json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
     ensure(engine, NAMESPACES.iter().map(namespace).collect()).await?;
     ensure(engine, vec![service(engine)]).await?;
-    for object in [endpoints(engine), endpoint_slice(engine)] {
-        if write(engine, Verb::Create, &object).await?.is_some_and(|status| status.is_already_exists()) {
-            write(engine, Verb::Update, &object).await?.map_or(Ok(()), Err)?;
-        }
+    match engine.config().replica {
+        // It tells the others of itself, and then names all that live.
+        Some(_) => living::begin(engine).await,
+        None => lead_to(engine, &[engine.config().advertise_address]).await,
+    }
+}
+
+/// Makes the service `kubernetes` lead to these API servers.
+pub(crate) async fn lead_to(engine: &Arc<Engine>, servers: &[Ipv4Addr]) -> Result<(), Status> {
+    for object in [endpoints(engine, servers), endpoint_slice(engine, servers)] {
+        put(engine, &object).await?;
     }
     Ok(())
+}
+
+/// Creates the object, or writes it over what is there.
+async fn put(engine: &Arc<Engine>, object: &Value) -> Result<(), Status> {
+    match write(engine, Verb::Create, object).await? {
+        Some(status) if status.is_already_exists() => write(engine, Verb::Update, object).await?.map_or(Ok(()), Err),
+        created => created.map_or(Ok(()), Err),
+    }
 }
 
 /// Creates those of the objects that do not exist. Asking first matters: a Service's address is refused as taken, by
@@ -39,7 +55,10 @@ pub async fn ensure(engine: &Arc<Engine>, objects: Vec<Value>) -> Result<(), Sta
             continue;
         }
         match write(engine, Verb::Create, object).await? {
-            Some(status) if !status.is_already_exists() => return Err(status),
+            // Another server may have made it since it was asked for; its address is taken then, by itself.
+            Some(status) if !status.is_already_exists() && write(engine, Verb::Get, object).await?.is_some() => {
+                return Err(status);
+            }
             _ => {}
         }
     }
@@ -70,7 +89,7 @@ pub async fn standing(engine: &Arc<Engine>) -> Result<(), Status> {
 }
 
 /// One write through the same stages as every other. `Some` is what the API answered when it refused.
-async fn write(engine: &Arc<Engine>, verb: Verb, object: &Value) -> Result<Option<Status>, Status> {
+pub(crate) async fn write(engine: &Arc<Engine>, verb: Verb, object: &Value) -> Result<Option<Status>, Status> {
     let (group, version) = api::name::split_api_version(tree::text(object, "apiVersion"));
     let kind = tree::text(object, "kind");
     let registry = engine.registry();
@@ -99,8 +118,9 @@ fn service(engine: &Engine) -> Value {
     })
 }
 
-fn endpoints(engine: &Engine) -> Value {
+fn endpoints(engine: &Engine, servers: &[Ipv4Addr]) -> Value {
     let config = engine.config();
+    let addresses: Vec<Value> = servers.iter().map(|ip| json!({ "ip": ip })).collect();
     json!({
         "apiVersion": "v1", "kind": "Endpoints",
         "metadata": {
@@ -108,21 +128,23 @@ fn endpoints(engine: &Engine) -> Value {
             "labels": { "endpointslice.kubernetes.io/skip-mirror": "true" },
         },
         "subsets": [{
-            "addresses": [{ "ip": config.advertise_address }],
+            "addresses": addresses,
             "ports": [{ "name": "https", "port": config.advertise_port, "protocol": "TCP" }],
         }],
     })
 }
 
-fn endpoint_slice(engine: &Engine) -> Value {
+fn endpoint_slice(engine: &Engine, servers: &[Ipv4Addr]) -> Value {
     let config = engine.config();
+    let ready = |ip| json!({ "addresses": [ip], "conditions": { "ready": true } });
+    let endpoints: Vec<Value> = servers.iter().map(ready).collect();
     json!({
         "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
         "metadata": {
             "name": "kubernetes", "namespace": "default", "labels": { "kubernetes.io/service-name": "kubernetes" },
         },
         "addressType": "IPv4",
-        "endpoints": [{ "addresses": [config.advertise_address], "conditions": { "ready": true } }],
+        "endpoints": endpoints,
         "ports": [{ "name": "https", "port": config.advertise_port, "protocol": "TCP" }],
     })
 }

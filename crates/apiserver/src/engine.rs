@@ -1,6 +1,7 @@
 //! The generic engine: resources, verbs, admission and storage, with nothing known about HTTP.
 
 use std::net::Ipv4Addr;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use api::{Gvr, Status};
@@ -27,6 +28,8 @@ pub struct EngineConfig {
     /// Addresses of services: the network and its prefix length.
     pub service_cidr: (Ipv4Addr, u8),
     pub node_ports: (u16, u16),
+    /// This server's name among several that share the store; `None` where it is the only one.
+    pub replica: Option<String>,
 }
 
 impl Default for EngineConfig {
@@ -36,6 +39,7 @@ impl Default for EngineConfig {
             advertise_port: 6443,
             service_cidr: (Ipv4Addr::new(10, 96, 0, 0), 12),
             node_ports: (30000, 32767),
+            replica: None,
         }
     }
 }
@@ -51,6 +55,8 @@ pub struct Engine {
     services: Services,
     metrics: Arc<Metrics>,
     seams: OnceLock<Seams>,
+    /// It goes down: it tells the others no longer that it lives.
+    pub(crate) leaving: AtomicBool,
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -73,16 +79,21 @@ impl Engine {
         let mut tasks = JoinSet::new();
         tasks.spawn(feed::follow(store.clone(), served.clone(), revision));
         let tasks = Mutex::new(tasks);
-        let (seams, metrics) = (OnceLock::new(), Arc::default());
-        let engine = Arc::new(Self { served, store, clock, rng, config, caches, services, metrics, seams, tasks });
+        let (seams, metrics, leaving) = (OnceLock::new(), Arc::default(), AtomicBool::new(false));
+        let engine =
+            Arc::new(Self { served, store, clock, rng, config, caches, services, metrics, seams, leaving, tasks });
         let weak = Arc::downgrade(&engine);
         {
             let mut tasks = engine.tasks.lock().unwrap_or_else(PoisonError::into_inner);
             tasks.spawn(upkeep::run(weak.clone()));
             tasks.spawn(crate::custom::controller::run(weak.clone()));
-            tasks.spawn(crate::dangling::run(weak));
+            tasks.spawn(crate::dangling::run(weak.clone()));
         }
         bootstrap::run(&engine).await?;
+        if engine.config.replica.is_some() {
+            let mut tasks = engine.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            tasks.spawn(crate::living::run(weak));
+        }
         Ok(engine)
     }
 

@@ -14,6 +14,7 @@ pub mod engine;
 pub mod filters;
 pub mod http;
 mod internal_form;
+pub mod living;
 pub mod metrics;
 mod openapi;
 pub mod output;

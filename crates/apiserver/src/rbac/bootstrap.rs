@@ -57,7 +57,13 @@ async fn ensure(server: &Arc<Server>, wanted: Wanted) -> Result<(), Status> {
     };
     let tree = existing.tree().map_err(Status::internal)?;
     match completed(tree, &wanted.object) {
-        Some(object) => send(server, Method::PUT, &wanted.resource.path(&key.namespace, &key.name), &object).await,
+        Some(object) => {
+            match send(server, Method::PUT, &wanted.resource.path(&key.namespace, &key.name), &object).await {
+                // Another server that starts completes it too.
+                Err(status) if status.is_conflict() => Ok(()),
+                other => other,
+            }
+        }
         None => Ok(()),
     }
 }

@@ -1,21 +1,26 @@
 //! Addresses and node ports of Services: who has which, in memory, rebuilt from the services at start.
 //!
-//! There is one API server, so this table is the only judge. A write reserves what it wants before it commits and gives
-//! it back if it does not; what a service had and no longer has is given back when the store says so.
+//! A write reserves what it wants before it commits and gives it back if it does not. Where there is one API server,
+//! this table is the only judge, and what a service had and no longer has is given back with the write. Where several
+//! share a store, the table follows what all of them wrote, and each write that takes a number also writes one key
+//! ([`LEDGER`]) that nobody may have written since the table was read: so of two that choose at once, one chooses anew.
 
 mod assign;
 mod pool;
+mod turn;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api::{Object, Status};
 use serde_json::Value;
 use stdx::Rng;
+use store::{Precondition, Write};
 
-use crate::engine::EngineConfig;
+use crate::engine::{Engine, EngineConfig};
 use crate::resource::Resource;
 use crate::tree;
 pub(crate) use pool::{Pool, Refused};
+use turn::{LEDGER, Turn, Turns};
 
 /// The cluster's own: the API server's service and DNS. They are only given to who asks for them by name.
 const KUBERNETES_OFFSET: u32 = 1;
@@ -24,6 +29,8 @@ const DNS_OFFSET: u32 = 10;
 pub struct Services {
     state: Arc<Mutex<State>>,
     rng: Rng,
+    /// Where several API servers give out numbers.
+    turns: Option<Turns>,
 }
 
 pub(crate) struct State {
@@ -39,7 +46,8 @@ impl Services {
         let ips = Pool::new(network + 1, network + size - 2, &[network + KUBERNETES_OFFSET, network + DNS_OFFSET]);
         let (first, last) = config.node_ports;
         let ports = Pool::new(u32::from(first), u32::from(last), &[]);
-        Self { state: Arc::new(Mutex::new(State { ips, ports })), rng }
+        let turns = config.replica.is_some().then(Turns::default);
+        Self { state: Arc::new(Mutex::new(State { ips, ports })), rng, turns }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -60,11 +68,26 @@ impl Services {
         }
     }
 
+    fn clear(&self) {
+        let mut state = self.state();
+        state.ips.clear();
+        state.ports.clear();
+    }
+
+    /// Whether another server may be faster with what this one has chosen.
+    pub(crate) fn may_be_outrun(&self, resource: &Resource) -> bool {
+        resource.allocates && self.turns.is_some()
+    }
+
     /// Gives back what a service had before a write and does not have after it.
     pub fn released(&self, resource: &Resource, before: &Value, after: Option<&Value>) {
-        if !resource.allocates {
-            return;
+        // Of several servers each learns it from the store, in the order in which things happened.
+        if resource.allocates && self.turns.is_none() {
+            self.give_back(before, after);
         }
+    }
+
+    fn give_back(&self, before: &Value, after: Option<&Value>) {
         let kept = |of: fn(&Value) -> Vec<u32>| after.map(of).unwrap_or_default();
         let (kept_ips, kept_ports) = (kept(assign::ips_of), kept(assign::ports_of));
         let mut state = self.state();
@@ -77,15 +100,19 @@ impl Services {
     }
 
     /// Gives a Service its addresses and ports; anything else is left alone.
-    pub(crate) fn assign(
+    pub(crate) async fn assign(
         &self,
+        engine: &Engine,
         resource: &Resource,
         service: &mut Value,
         old: Option<&Value>,
     ) -> Result<Reservation, Status> {
-        let mut reservation = Reservation { state: self.state.clone(), ips: Vec::new(), ports: Vec::new() };
+        let mut reservation = Reservation { state: self.state.clone(), ips: Vec::new(), ports: Vec::new(), turn: None };
         if !resource.allocates {
             return Ok(reservation);
+        }
+        if let Some(turns) = &self.turns {
+            reservation.turn = Some(turns.take(engine, self).await?);
         }
         let mut state = self.state();
         let causes = assign::assign(&mut state, &self.rng, service, old, &mut reservation);
@@ -100,6 +127,7 @@ pub(crate) struct Reservation {
     state: Arc<Mutex<State>>,
     pub ips: Vec<u32>,
     pub ports: Vec<u32>,
+    turn: Option<Turn>,
 }
 
 impl Reservation {
@@ -107,6 +135,17 @@ impl Reservation {
         self.ips.clear();
         self.ports.clear();
     }
+
+    /// What goes into the commit of the object, so that no other server takes a number at the same time.
+    pub fn claim(&self) -> Option<(Precondition, Write)> {
+        let takes = !self.ips.is_empty() || !self.ports.is_empty();
+        self.turn.as_ref().filter(|_| takes).map(Turn::claim)
+    }
+}
+
+/// Whether a commit failed because another server took a number meanwhile.
+pub(crate) fn is_ledger(key: &[u8]) -> bool {
+    key == LEDGER
 }
 
 impl Drop for Reservation {

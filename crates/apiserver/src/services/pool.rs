@@ -53,6 +53,10 @@ impl Pool {
     pub fn give_back(&mut self, number: u32) {
         self.taken.remove(&number);
     }
+
+    pub fn clear(&mut self) {
+        self.taken.clear();
+    }
 }
 
 #[cfg(test)]

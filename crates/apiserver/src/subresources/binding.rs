@@ -29,7 +29,7 @@ pub(crate) async fn create(mut call: Call) -> Result<Answer, Status> {
         let bytes = verbs::encode(&call, &pod);
         match verbs::put(&call, &key, Expect::At(existing.revision), bytes).await {
             Ok(_) => return Ok(created()),
-            Err(CommitError::Conflict) => {}
+            Err(CommitError::Conflict | CommitError::Outrun) => {}
             Err(CommitError::Failed(status)) => return Err(status),
         }
     }

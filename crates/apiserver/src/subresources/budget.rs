@@ -38,7 +38,7 @@ pub(super) async fn ask(call: &Call, pod: &Value, dry_run: bool) -> Result<Leave
         let bytes = verbs::encode(&budgets, &budget);
         match verbs::put(&budgets, &key, Expect::At(existing.revision), bytes).await {
             Ok(_) => return Ok(Leave::Free),
-            Err(CommitError::Conflict) => {}
+            Err(CommitError::Conflict | CommitError::Outrun) => {}
             Err(CommitError::Failed(status)) => return Err(status),
         }
     }

@@ -89,7 +89,7 @@ async fn mark(call: &Call, wanted: Option<&str>) -> Result<Option<String>, Statu
         }));
         match verbs::put(call, &key, Expect::At(existing.revision), verbs::encode(call, &pod)).await {
             Ok(json) => return revision_of(&json).map(Some),
-            Err(CommitError::Conflict) => {}
+            Err(CommitError::Conflict | CommitError::Outrun) => {}
             Err(CommitError::Failed(status)) => return Err(status),
         }
     }

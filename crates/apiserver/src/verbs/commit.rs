@@ -8,6 +8,7 @@ use store::{Commit, Durability, Entry, Precondition, StoreError, StoreKey, Write
 use super::{Call, WriteOptions};
 use crate::admission::resource_quota::{self, Charge};
 use crate::admission::{Attributes, Operation};
+use crate::services::{self, Reservation};
 use crate::{metrics, storage};
 
 /// How often a write that counts against a quota is tried again when others write there at the same time.
@@ -24,6 +25,8 @@ pub(crate) enum Expect {
 pub(crate) enum CommitError {
     /// Somebody else was faster.
     Conflict,
+    /// Another server gave out an address or a port meanwhile: choose anew.
+    Outrun,
     Failed(Status),
 }
 
@@ -31,11 +34,11 @@ pub(crate) enum CommitError {
 pub(crate) async fn put(call: &Call, key: &Key, expect: Expect, bytes: Bytes) -> Result<Bytes, CommitError> {
     let key = storage::key(&call.stored.gvr, key);
     let write = Write::Put(key.clone(), bytes.clone());
-    let revision = commit(call, key, expect, write, &[]).await?;
+    let revision = commit(call, key, expect, write).await?;
     Ok(storage::with_revision(&bytes, revision))
 }
 
-/// As [`put`], together with what the object uses of its namespace's quotas; refused if that is too much.
+/// As [`put`], with the numbers that a service takes, together with what the object uses of its namespace's quotas; refused if that is too much.
 pub(crate) async fn put_charged(
     call: &Call,
     key: &Key,
@@ -43,6 +46,7 @@ pub(crate) async fn put_charged(
     object: &Value,
     old: Option<(&Value, Revision)>,
     options: &WriteOptions,
+    reservation: &Reservation,
 ) -> Result<Bytes, CommitError> {
     let (operation, expect) = match old {
         None => (Operation::Create, Expect::Absent),
@@ -53,9 +57,11 @@ pub(crate) async fn put_charged(
     for _ in 0..CHARGES_MAX {
         let charges = resource_quota::charge(&attributes, object).map_err(CommitError::Failed)?;
         let write = Write::Put(stored.clone(), bytes.clone());
-        match try_commit(call, stored.clone(), expect, write, &charges).await {
+        let beside = charges.iter().map(charged).chain(reservation.claim());
+        match try_commit(call, stored.clone(), expect, write, beside).await {
             Ok(revision) => return Ok(storage::with_revision(&bytes, revision)),
             Err(Lost::Object) => return Err(CommitError::Conflict),
+            Err(Lost::Numbers) => return Err(CommitError::Outrun),
             Err(Lost::Failed(status)) => return Err(CommitError::Failed(status)),
             // Somebody else used of the same quota: what is left is counted anew.
             Err(Lost::Quota) => call.catch_up().await.map_err(CommitError::Failed)?,
@@ -71,24 +77,26 @@ enum Lost {
     Object,
     /// Somebody else wrote a quota.
     Quota,
+    /// Another server gave out a number.
+    Numbers,
     Failed(Status),
+}
+
+/// A quota with what is used of it, over exactly the one that was read.
+fn charged(charge: &Charge) -> (Precondition, Write) {
+    let key = storage::key(&resource_quota::QUOTAS, &charge.key);
+    (Precondition::ModifiedAt(key.clone(), charge.revision), Write::Put(key, storage::encode(&charge.quota)))
 }
 
 /// Deletes the key and returns the revision of the deletion.
 pub(crate) async fn delete(call: &Call, key: &Key, at: Revision) -> Result<Revision, CommitError> {
     let key = storage::key(&call.stored.gvr, key);
-    commit(call, key.clone(), Expect::At(at), Write::Delete(key), &[]).await
+    commit(call, key.clone(), Expect::At(at), Write::Delete(key)).await
 }
 
-async fn commit(
-    call: &Call,
-    key: StoreKey,
-    expect: Expect,
-    write: Write,
-    charges: &[Charge],
-) -> Result<Revision, CommitError> {
-    try_commit(call, key, expect, write, charges).await.map_err(|lost| match lost {
-        Lost::Object | Lost::Quota => CommitError::Conflict,
+async fn commit(call: &Call, key: StoreKey, expect: Expect, write: Write) -> Result<Revision, CommitError> {
+    try_commit(call, key, expect, write, std::iter::empty()).await.map_err(|lost| match lost {
+        Lost::Object | Lost::Quota | Lost::Numbers => CommitError::Conflict,
         Lost::Failed(status) => CommitError::Failed(status),
     })
 }
@@ -98,7 +106,7 @@ async fn try_commit(
     key: StoreKey,
     expect: Expect,
     write: Write,
-    charges: &[Charge],
+    beside: impl Iterator<Item = (Precondition, Write)>,
 ) -> Result<Revision, Lost> {
     let own = key.clone();
     let precondition = match expect {
@@ -111,18 +119,13 @@ async fn try_commit(
         (Write::Put(..), Expect::Absent) => "create",
         (Write::Put(..), Expect::At(_)) => "update",
     };
-    let quota = |charge: &Charge| storage::key(&resource_quota::QUOTAS, &charge.key);
-    let unchanged = charges.iter().map(|charge| Precondition::ModifiedAt(quota(charge), charge.revision));
-    let charged = charges.iter().map(|charge| Write::Put(quota(charge), storage::encode(&charge.quota)));
-    let commit = Commit {
-        preconditions: std::iter::once(precondition).chain(unchanged).collect(),
-        writes: std::iter::once(write).chain(charged).collect(),
-        durability,
-    };
+    let (preconditions, writes) = std::iter::once((precondition, write)).chain(beside).unzip();
+    let commit = Commit { preconditions, writes, durability };
     let begun = metrics::now();
     let done = call.engine.store().commit(commit).await;
     call.engine.metrics().stored(operation, &call.stored.gvr, begun);
     done.map_err(|error| match error {
+        StoreError::Conflict { key, .. } if services::is_ledger(&key) => Lost::Numbers,
         StoreError::Conflict { key, .. } if key != own => Lost::Quota,
         StoreError::Conflict { .. } => Lost::Object,
         other => Lost::Failed(Status::internal(other)),

@@ -12,6 +12,8 @@ use crate::tree;
 
 /// How often a generated name is tried again when it is taken.
 const NAME_ATTEMPTS_MAX: usize = 8;
+/// How often numbers are chosen anew because another server gave out some at the same time.
+const OUTRUN_MAX: usize = 64;
 
 pub(super) async fn create(mut call: Call) -> Result<Answer, Status> {
     if !call.context.info.name.is_empty() {
@@ -41,17 +43,23 @@ pub(crate) async fn create_object(
     meta::dedup_owners(call, &mut object, true);
     let mut taken = name.clone();
     let generates = !tree::text(&object, "metadata.generateName").is_empty();
-    for _ in 0..NAME_ATTEMPTS_MAX {
-        // Only a generated name can be tried again, from the object that has none yet.
-        let unnamed = name.is_empty().then(|| object.clone());
+    let may_be_outrun = call.engine.services().may_be_outrun(&call.resource);
+    let (mut names, mut outrun) = (0, 0);
+    while names < NAME_ATTEMPTS_MAX && outrun < OUTRUN_MAX {
+        // Tried again from the object as it was before its name and numbers were chosen.
+        let kept = (name.is_empty() || may_be_outrun).then(|| object.clone());
         prepare::prepare_create(call, &mut object, options)?;
         tree::text(&object, "metadata.name").clone_into(&mut taken);
-        match (finish(call, object, options).await, unnamed) {
-            (Err(CommitError::Conflict), Some(unnamed)) => object = unnamed,
-            (Err(CommitError::Conflict), None) => break,
+        match (finish(call, object, options).await, kept) {
+            (Err(CommitError::Conflict), Some(unnamed)) if name.is_empty() => (object, names) = (unnamed, names + 1),
+            (Err(CommitError::Outrun), Some(kept)) => (object, outrun) = (kept, outrun + 1),
+            (Err(CommitError::Conflict | CommitError::Outrun), _) => break,
             (Err(CommitError::Failed(status)), _) => return Err(status),
             (Ok(json), _) => return Ok(json),
         }
+    }
+    if outrun == OUTRUN_MAX {
+        return Err(Status::conflict(call.about_name(&taken), super::update::MODIFIED));
     }
     Err(already_exists(call, generates, &taken).await)
 }
@@ -79,7 +87,8 @@ fn refuse_revision(object: &Value) -> Result<(), Status> {
 
 async fn finish(call: &mut Call, mut object: Value, options: &WriteOptions) -> Result<Bytes, CommitError> {
     // Before validation, which looks at what is given; it is given back if anything refuses the object.
-    let reservation = call.engine.services().assign(&call.resource, &mut object, None).map_err(CommitError::Failed)?;
+    let assigned = call.engine.services().assign(&call.engine, &call.resource, &mut object, None).await;
+    let reservation = assigned.map_err(CommitError::Failed)?;
     validate::create(call, &object).map_err(CommitError::Failed)?;
     let key = meta::key_of(&object);
     let attributes = Attributes::new(call, &key.name, Operation::Create, options.dry_run, None);
@@ -101,7 +110,7 @@ async fn finish(call: &mut Call, mut object: Value, options: &WriteOptions) -> R
         if call.context.info.verb == Verb::Create {
             refuse_revision(&object).map_err(CommitError::Failed)?;
         }
-        let json = commit::put_charged(call, &key, bytes, &object, None, options).await?;
+        let json = commit::put_charged(call, &key, bytes, &object, None, options, &reservation).await?;
         reservation.keep();
         json
     };

@@ -75,7 +75,7 @@ pub(crate) async fn delete_object(call: &Call, key: &Key, options: &DeleteOption
         admission::validate(&attributes, &existing.tree)?;
         match attempt(call, key, options, &existing).await {
             Ok(deleted) => return Ok(deleted),
-            Err(CommitError::Conflict) => {}
+            Err(CommitError::Conflict | CommitError::Outrun) => {}
             Err(CommitError::Failed(status)) => return Err(status),
         }
     }

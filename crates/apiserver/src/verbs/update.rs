@@ -97,7 +97,7 @@ pub(crate) async fn replace(
             Ok(json) => return Ok(json),
             Err(CommitError::Failed(status)) => return Err(status),
             Err(CommitError::Conflict) if named => return Err(Status::conflict(call.about_name(&key.name), MODIFIED)),
-            Err(CommitError::Conflict) => {}
+            Err(CommitError::Conflict | CommitError::Outrun) => {}
         }
     }
     Err(Status::conflict(call.about_name(&key.name), MODIFIED))
@@ -163,7 +163,8 @@ async fn write(
     admission::mutate(&attributes, &mut new).map_err(failed)?;
     meta::dedup_owners(call, &mut new, true);
     prepare::prepare_update(call, &mut new, old, options.dry_run);
-    let reservation = call.engine.services().assign(&call.resource, &mut new, Some(old)).map_err(failed)?;
+    let assigned = call.engine.services().assign(&call.engine, &call.resource, &mut new, Some(old)).await;
+    let reservation = assigned.map_err(failed)?;
     validate::update(call, &new, old).map_err(failed)?;
     if let Some(canonicalize) = call.resource.hooks.canonicalize {
         canonicalize(&mut new);
@@ -183,7 +184,8 @@ async fn write(
     let json = if options.dry_run || unwritten == existing.json {
         unwritten
     } else {
-        let json = commit::put_charged(call, key, bytes, &new, Some((old, existing.revision)), options).await?;
+        let old_at = Some((old, existing.revision));
+        let json = commit::put_charged(call, key, bytes, &new, old_at, options, &reservation).await?;
         reservation.keep();
         call.engine.services().released(&call.resource, old, Some(&new));
         json
