@@ -26,11 +26,15 @@ use tokio_rustls::client::TlsStream;
 use crate::transport::{Body, Transport, TransportError};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Where there are other servers to go to.
+const CONNECT_TIMEOUT_HASTY: Duration = Duration::from_secs(1);
 const CONNECTION_AGE_MAX: Duration = Duration::from_secs(600);
 /// HTTP/1.1 connections that are kept for reuse.
 const IDLE_MAX: usize = 8;
 /// A peer that answers no ping for this long is gone: its watches break and start again.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// Where there are other servers to go to.
+const KEEP_ALIVE_HASTY: Duration = Duration::from_secs(4);
 const TOKEN_AGE_MAX: Duration = Duration::from_secs(60);
 
 /// Makes the TLS configuration of a new connection, so that it may read renewed certificates.
@@ -57,6 +61,8 @@ pub struct Https {
     shared: tokio::sync::Mutex<Option<(Instant, http2::SendRequest<Full<Bytes>>)>>,
     idle: Mutex<Vec<http1::SendRequest<Full<Bytes>>>>,
     connections: Mutex<JoinSet<()>>,
+    connect_timeout: Duration,
+    keep_alive: Duration,
 }
 
 enum Sender {
@@ -85,7 +91,16 @@ impl Https {
             shared: tokio::sync::Mutex::default(),
             idle: Mutex::default(),
             connections: Mutex::default(),
+            connect_timeout: CONNECT_TIMEOUT,
+            keep_alive: KEEP_ALIVE,
         })
+    }
+
+    /// Gives up sooner, because there are other servers to ask.
+    #[must_use]
+    pub fn hasty(mut self) -> Self {
+        (self.connect_timeout, self.keep_alive) = (CONNECT_TIMEOUT_HASTY, KEEP_ALIVE_HASTY);
+        self
     }
 
     async fn sender(&self) -> Result<Sender, TransportError> {
@@ -99,8 +114,11 @@ impl Https {
         if let Some(sender) = self.take_idle() {
             return Ok(Sender::Single(sender));
         }
-        let opened = tokio::time::timeout(CONNECT_TIMEOUT, self.open()).await;
-        let sender = opened.map_err(|_| TransportError::Timeout)??;
+        let opened = tokio::time::timeout(self.connect_timeout, self.open()).await;
+        let late = |_| {
+            connect_error(&format!("{}:{}", self.host, self.port), std::io::Error::from(std::io::ErrorKind::TimedOut))
+        };
+        let sender = opened.map_err(late)??;
         if let Sender::Shared(sender) = &sender {
             *shared = Some((Instant::now(), sender.clone()));
         }
@@ -136,7 +154,7 @@ impl Https {
 
     async fn open_h2(&self, tls: TlsStream<TcpStream>, to: &str) -> Result<Sender, TransportError> {
         let mut builder = http2::Builder::new(TokioExecutor::new());
-        builder.timer(TokioTimer::new()).keep_alive_interval(KEEP_ALIVE).keep_alive_timeout(KEEP_ALIVE);
+        builder.timer(TokioTimer::new()).keep_alive_interval(self.keep_alive).keep_alive_timeout(self.keep_alive);
         let (sender, connection) = builder.handshake(TokioIo::new(tls)).await.map_err(|e| connect_error(to, e))?;
         self.own(async { drop(connection.await) });
         Ok(Sender::Shared(sender))

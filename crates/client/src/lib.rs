@@ -21,6 +21,7 @@ pub mod query;
 pub mod queue;
 pub mod recorder;
 mod reflector;
+pub mod servers;
 #[cfg(test)]
 mod testing;
 pub mod transport;
@@ -35,5 +36,6 @@ pub use hub::{Changes, Hub, News};
 pub use kubeconfig::Kubeconfig;
 pub use query::{DeleteOptions, ListQuery, Patch, WatchQuery};
 pub use recorder::Recorder;
+pub use servers::Servers;
 pub use transport::{Body, Transport, TransportError};
 pub use watch::{WatchEvent, WatchStream};

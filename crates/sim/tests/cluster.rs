@@ -133,6 +133,7 @@ fn of_several_replicas_one_leads_and_another_takes_over_when_it_falls_silent() {
                 client: cluster.user(name),
                 lease: api::Key::new("kube-system", "the-lead"),
                 identity: name.to_owned(),
+                timing: client::election::Timing::USUAL,
                 env: cluster.env.clone(),
             };
             let leaders = leaders.clone();
@@ -159,5 +160,38 @@ fn of_several_replicas_one_leads_and_another_takes_over_when_it_falls_silent() {
         cluster.set_faults(Faults { request_lost: 1000, ..Faults::default() });
         cluster.pass(15).await;
         assert_eq!(*leaders.lock().unwrap(), ["one", "two", "nobody"]);
+    });
+}
+
+#[test]
+fn a_leader_that_stops_in_order_hands_over_at_once() {
+    sim::run(async {
+        let cluster = Cluster::start(10).await;
+        let leaders = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let replica = |name: &'static str, stop: tokio_util::sync::CancellationToken| {
+            let election = client::Election {
+                client: cluster.user(name),
+                lease: api::Key::new("kube-system", "the-lead"),
+                identity: name.to_owned(),
+                timing: client::election::Timing::USUAL,
+                env: cluster.env.clone(),
+            };
+            let leaders = leaders.clone();
+            tokio::spawn(async move {
+                let work = || async {
+                    leaders.lock().unwrap().push(name);
+                    std::future::pending().await
+                };
+                election.lead(&stop, work).await;
+            })
+        };
+        let (stop, never) = (tokio_util::sync::CancellationToken::new(), tokio_util::sync::CancellationToken::new());
+        let _one = replica("one", stop.clone());
+        cluster.pass(5).await;
+        let _two = replica("two", never);
+        cluster.pass(30).await;
+        stop.cancel();
+        cluster.pass(4).await;
+        assert_eq!(*leaders.lock().unwrap(), ["one", "two"]);
     });
 }
