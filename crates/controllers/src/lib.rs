@@ -8,6 +8,7 @@ mod deployment;
 mod endpoint_slice;
 mod endpoints;
 mod garbage;
+mod history;
 mod labels;
 mod namespace;
 mod node_ipam;
@@ -21,7 +22,9 @@ mod resource_quota;
 mod root_ca;
 mod service_account;
 mod services;
+mod stateful_set;
 mod taint_eviction;
+mod template;
 #[cfg(test)]
 mod testing;
 mod tree;
@@ -44,6 +47,7 @@ pub use replica_set::ReplicaSetController;
 pub use resource_quota::ResourceQuotaController;
 pub use root_ca::RootCaPublisher;
 pub use service_account::ServiceAccountController;
+pub use stateful_set::StatefulSetController;
 pub use taint_eviction::TaintEvictionController;
 pub use volume_protection::{ClaimProtection, VolumeProtection};
 
@@ -73,6 +77,7 @@ pub fn all(settings: &Settings) -> Vec<Arc<dyn Controller>> {
         Arc::new(DeploymentController),
         Arc::new(ReplicaSetController::replica_sets()),
         Arc::new(ReplicaSetController::replication_controllers()),
+        Arc::new(StatefulSetController),
         Arc::new(EndpointSliceController),
         Arc::new(EndpointsController),
         Arc::new(ServiceAccountController),

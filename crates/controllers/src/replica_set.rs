@@ -10,9 +10,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::labels::workload_selector;
-use crate::owners::{Claim, claim, controller_reference, owner_keys};
+use crate::owners::{Claim, claim, owner_keys};
 use crate::pods::{PODS, available_at, is_active, is_ready};
 use crate::rank::rank_for_deletion;
+use crate::template::pod_of_template;
 use crate::tree::{Tree, condition, set, time_text, tree_of};
 
 pub(crate) const REPLICA_SETS: Gvr = Gvr::new("apps", "v1", "replicasets");
@@ -131,23 +132,9 @@ pub(crate) fn replicas(set: &Value) -> i64 {
 }
 
 fn create_pod(failing: &Failing<'_>) -> Step {
-    let (set_tree, object) = (failing.set, failing.object);
-    let template = set_tree.at("spec.template");
-    let mut pod = json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "generateName": format!("{}-", object.name()),
-            "ownerReferences": [controller_reference(object)],
-        },
-        "spec": template.at("spec"),
-    });
-    for field in ["labels", "annotations", "finalizers"] {
-        let value = template.at("metadata").at(field);
-        if !value.is_null() {
-            pod["metadata"][field] = value.clone();
-        }
-    }
+    let object = failing.object;
+    let mut pod = pod_of_template(failing.set.at("spec.template"), object);
+    pod["metadata"]["generateName"] = json!(format!("{}-", object.name()));
     let create = Action::Create { resource: PODS, namespace: object.namespace().into(), object: pod };
     let step = Step::from(create)
         .done(Note::normal(object, "SuccessfulCreate", "Created pod: {name}"))

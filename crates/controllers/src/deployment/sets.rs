@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::owners::controller_reference;
 use crate::replica_set::{REPLICA_SETS, replicas};
+use crate::template::{hash_of, scaled_value};
 use crate::tree::{Tree, set, set_annotation, tree_of, without_nulls};
 
 pub(super) const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -24,8 +25,6 @@ const NOT_COPIED: [&str; 6] = [
     "deprecated.deployment.rollback.to",
 ];
 const REVISION_HISTORY_LEN_MAX: usize = 2000;
-/// Upstream's alphabet of names without vowels.
-const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// One ReplicaSet and what the plan has changed about it.
 pub(super) struct Set {
@@ -189,7 +188,7 @@ impl<'a> Rollout<'a> {
 
     /// The name and hash that a set of the present template has.
     pub fn new_set_name(&self) -> (String, String) {
-        let hash = template_hash(self.tree.at("spec.template"), self.collision_count);
+        let hash = hash_of(&bare_template(self.tree.at("spec.template")), self.collision_count);
         (format!("{}-{hash}", self.object.name()), hash)
     }
 
@@ -264,27 +263,4 @@ fn bare_template(template: &Value) -> Value {
         labels.remove(HASH_LABEL);
     }
     bare
-}
-
-/// FNV-1a over the template's encoding, in upstream's alphabet. The value differs from upstream's, which hashes a dump of
-/// its memory; sets are found by template, never by hash.
-fn template_hash(template: &Value, collision_count: Option<i64>) -> String {
-    let text = bare_template(template).to_string();
-    let salt = collision_count.map(i64::to_le_bytes);
-    let bytes = text.bytes().chain(salt.into_iter().flatten());
-    let hash = bytes.fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    hash.to_string().bytes().map(|digit| char::from(ALPHABET[usize::from(digit) % ALPHABET.len()])).collect()
-}
-
-/// A number, or a percentage of `total`.
-fn scaled_value(value: &Value, total: i64, round_up: bool) -> i64 {
-    match value {
-        Value::Number(number) => number.as_i64().unwrap_or(0).max(0),
-        Value::String(text) => {
-            let percent: i64 = text.strip_suffix('%').and_then(|text| text.parse().ok()).unwrap_or(0);
-            let product = percent.max(0) * total;
-            if round_up { (product + 99) / 100 } else { product / 100 }
-        }
-        _ => 0,
-    }
 }
