@@ -44,7 +44,8 @@ impl History {
     /// The revisions that the owner controls, and the writes by which it adopts and lets go.
     pub fn claim(snapshot: &Snapshot, owner: &Object, tree: &Value) -> Result<(Self, Vec<Step>), PlanError> {
         let Claim { objects, steps } = claim(snapshot, &REVISIONS, owner, &workload_selector(tree), |_| true)?;
-        let mut known = objects.into_iter().map(|o| Ok((revision_of(&o)?, o))).collect::<Result<Vec<_>, PlanError>>()?;
+        let mut known =
+            objects.into_iter().map(|o| Ok((revision_of(&o)?, o))).collect::<Result<Vec<_>, PlanError>>()?;
         known.sort_by(|(a, x), (b, y)| {
             let age = |object: &Object| object.meta().creation_timestamp;
             a.number.cmp(&b.number).then_with(|| age(x).cmp(&age(y))).then_with(|| a.name.cmp(&b.name))

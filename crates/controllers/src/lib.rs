@@ -3,6 +3,7 @@
 //! No controller reads a clock, sleeps, remembers or writes: `client::driver` runs them all. A controller knows the
 //! resources it decides about and no other controller; they meet only in the API.
 
+mod daemon_set;
 mod definitions;
 mod deployment;
 mod endpoint_slice;
@@ -35,6 +36,7 @@ use std::sync::Arc;
 use api::Gvr;
 use cache::Controller;
 
+pub use daemon_set::DaemonSetController;
 pub use deployment::DeploymentController;
 pub use endpoint_slice::EndpointSliceController;
 pub use endpoints::EndpointsController;
@@ -78,6 +80,7 @@ pub fn all(settings: &Settings) -> Vec<Arc<dyn Controller>> {
         Arc::new(ReplicaSetController::replica_sets()),
         Arc::new(ReplicaSetController::replication_controllers()),
         Arc::new(StatefulSetController),
+        Arc::new(DaemonSetController),
         Arc::new(EndpointSliceController),
         Arc::new(EndpointsController),
         Arc::new(ServiceAccountController),

@@ -38,3 +38,18 @@ pub(crate) fn available_at(pod: &Value, min_ready_secs: i64) -> Option<Timestamp
     }
     Some(ready_since(pod)? + SignedDuration::from_secs(min_ready_secs))
 }
+
+/// Whether a toleration lets a pod be on a node with the taint.
+pub(crate) fn tolerates(toleration: &Value, taint: &Value) -> bool {
+    let view = api::taint::Toleration {
+        key: toleration.text("key"),
+        operator: toleration.text("operator"),
+        value: toleration.text("value"),
+        effect: toleration.text("effect"),
+    };
+    view.tolerates(&api::taint::Taint {
+        key: taint.text("key"),
+        value: taint.text("value"),
+        effect: taint.text("effect"),
+    })
+}

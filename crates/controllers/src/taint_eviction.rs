@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::node_lifecycle::NODES;
-use crate::pods::PODS;
+use crate::pods::{PODS, tolerates};
 use crate::tree::{Tree, time_text, tree_of};
 
 pub struct TaintEvictionController;
@@ -81,20 +81,6 @@ fn leave(pod: &Value, taints: &[&Value], now: Timestamp) -> Leave {
         }
     }
     earliest.map_or(Leave::Never, Leave::At)
-}
-
-fn tolerates(toleration: &Value, taint: &Value) -> bool {
-    let view = api::taint::Toleration {
-        key: toleration.text("key"),
-        operator: toleration.text("operator"),
-        value: toleration.text("value"),
-        effect: toleration.text("effect"),
-    };
-    view.tolerates(&api::taint::Taint {
-        key: taint.text("key"),
-        value: taint.text("value"),
-        effect: taint.text("effect"),
-    })
 }
 
 fn evict(object: &Object, pod: &Value, now: Timestamp) -> Plan {

@@ -2,8 +2,10 @@
 
 mod field;
 mod label;
+mod node;
 #[cfg(test)]
 mod tests;
 
 pub use field::{FieldRequirement, FieldSelector};
 pub use label::{LabelSelector, Operator, Requirement};
+pub use node::node_requirement_holds;

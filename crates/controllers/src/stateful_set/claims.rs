@@ -18,9 +18,9 @@ pub(super) fn sets_of(snapshot: &Snapshot, claim: &Object) -> Vec<Key> {
     let may_be_of = |set: &&Object| {
         let Ok(tree) = tree_of(set) else { return false };
         let names = tree.items("spec.volumeClaimTemplates");
-        names.iter().any(|template| {
-            claim.name().starts_with(&format!("{}-{}-", template.text("metadata.name"), set.name()))
-        })
+        names
+            .iter()
+            .any(|template| claim.name().starts_with(&format!("{}-{}-", template.text("metadata.name"), set.name())))
     };
     snapshot.list(&STATEFUL_SETS, Some(claim.namespace())).filter(may_be_of).map(Object::key).collect()
 }

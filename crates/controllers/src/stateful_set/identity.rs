@@ -53,9 +53,8 @@ pub(super) fn pod_of(owner: &Object, tree: &Value, revision: &Revision, ordinal:
             let claim = claim_name(template, owner.name(), ordinal);
             json!({"name": template.text("metadata.name"), "persistentVolumeClaim": {"claimName": claim}})
         });
-        let is_own = |volume: &&Value| {
-            templates.iter().all(|template| template.text("metadata.name") != volume.text("name"))
-        };
+        let is_own =
+            |volume: &&Value| templates.iter().all(|template| template.text("metadata.name") != volume.text("name"));
         let volumes = claims.chain(revision.template.items("spec.volumes").iter().filter(is_own).cloned()).collect();
         set(&mut pod, "spec.volumes", Value::Array(volumes));
     }
@@ -83,7 +82,9 @@ impl Set<'_> {
         };
         let step = Step::from(patch)
             .done(self.told("SuccessfulUpdate", format!("update Pod {name} in StatefulSet {set} successful")))
-            .failed(self.warned("FailedUpdate", format!("update Pod {name} in StatefulSet {set} failed error: {{error}}")));
+            .failed(
+                self.warned("FailedUpdate", format!("update Pod {name} in StatefulSet {set} failed error: {{error}}")),
+            );
         Some(step)
     }
 }

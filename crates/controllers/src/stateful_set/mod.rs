@@ -279,7 +279,9 @@ impl Set<'_> {
         let (set, name) = (self.object.name(), identity::pod_name(self.object.name(), ordinal));
         Step::from(Action::Create { resource: PODS, namespace: self.object.namespace().into(), object })
             .done(self.told("SuccessfulCreate", format!("create Pod {name} in StatefulSet {set} successful")))
-            .failed(self.warned("FailedCreate", format!("create Pod {name} in StatefulSet {set} failed error: {{error}}")))
+            .failed(
+                self.warned("FailedCreate", format!("create Pod {name} in StatefulSet {set} failed error: {{error}}")),
+            )
     }
 
     fn delete_pod(&self, pod: &Pod) -> Step {
@@ -293,7 +295,9 @@ impl Set<'_> {
         };
         Step::from(delete)
             .done(self.told("SuccessfulDelete", format!("delete Pod {name} in StatefulSet {set} successful")))
-            .failed(self.warned("FailedDelete", format!("delete Pod {name} in StatefulSet {set} failed error: {{error}}")))
+            .failed(
+                self.warned("FailedDelete", format!("delete Pod {name} in StatefulSet {set} failed error: {{error}}")),
+            )
     }
 
     fn told(&self, reason: &'static str, message: String) -> Note {

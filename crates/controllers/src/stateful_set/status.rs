@@ -14,7 +14,8 @@ impl Set<'_> {
         if let Some(fields) = status.as_object_mut() {
             // Upstream's encoding leaves out zeros of these.
             fields.retain(|name, value| {
-                value.as_i64() != Some(0) || matches!(name.as_str(), "replicas" | "availableReplicas" | "collisionCount")
+                value.as_i64() != Some(0)
+                    || matches!(name.as_str(), "replicas" | "availableReplicas" | "collisionCount")
             });
         }
         if !old.at("conditions").is_null() {

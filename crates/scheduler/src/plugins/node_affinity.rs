@@ -1,5 +1,6 @@
 //! NodeAffinity: nodeSelector and node affinity, required and preferred.
 
+use api::selector::node_requirement_holds;
 use api::typed::k8s_openapi::api::core::v1::{NodeSelectorRequirement, NodeSelectorTerm};
 
 use crate::node::NodeInfo;
@@ -75,18 +76,5 @@ fn term_matches(term: &NodeSelectorTerm, node: &NodeInfo) -> bool {
 
 fn requirement_holds(requirement: &NodeSelectorRequirement, actual: Option<&str>) -> bool {
     let values = requirement.values.as_deref().unwrap_or_default();
-    let listed = |actual: &str| values.iter().any(|value| value == actual);
-    match requirement.operator.as_str() {
-        "In" => actual.is_some_and(listed),
-        "NotIn" => !actual.is_some_and(listed),
-        "Exists" => actual.is_some(),
-        "DoesNotExist" => actual.is_none(),
-        "Gt" => compared(actual, values).is_some_and(|(actual, bound)| actual > bound),
-        "Lt" => compared(actual, values).is_some_and(|(actual, bound)| actual < bound),
-        _ => false,
-    }
-}
-
-fn compared(actual: Option<&str>, values: &[String]) -> Option<(i64, i64)> {
-    Some((actual?.parse().ok()?, values.first()?.parse().ok()?))
+    node_requirement_holds(&requirement.operator, values, actual)
 }
