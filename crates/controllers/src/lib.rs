@@ -10,6 +10,7 @@ mod endpoint_slice;
 mod endpoints;
 mod garbage;
 mod history;
+mod job;
 mod labels;
 mod namespace;
 mod node_ipam;
@@ -41,6 +42,7 @@ pub use deployment::DeploymentController;
 pub use endpoint_slice::EndpointSliceController;
 pub use endpoints::EndpointsController;
 pub use garbage::GarbageCollector;
+pub use job::JobController;
 pub use namespace::NamespaceController;
 pub use node_ipam::NodeIpamController;
 pub use node_lifecycle::NodeLifecycleController;
@@ -81,6 +83,7 @@ pub fn all(settings: &Settings) -> Vec<Arc<dyn Controller>> {
         Arc::new(ReplicaSetController::replication_controllers()),
         Arc::new(StatefulSetController),
         Arc::new(DaemonSetController),
+        Arc::new(JobController),
         Arc::new(EndpointSliceController),
         Arc::new(EndpointsController),
         Arc::new(ServiceAccountController),
