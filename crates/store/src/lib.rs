@@ -1,12 +1,13 @@
 //! Revisioned bytes with watch: the only durable state of a cluster.
 //!
-//! One global [`Revision`] orders every write. Engines: `memory` for tests and sim, `embedded` on disk. One
-//! conformance suite (`tests/suite.rs`) holds for both.
+//! One global [`Revision`] orders every write. Engines: `memory` for tests and sim, `embedded` on disk, `etcd` for a
+//! cluster of etcd. One conformance suite (`tests/suite.rs`) holds for all.
 //!
 //! A new store is empty at revision 1. Revisions grow, and may skip numbers after a crash of the machine.
 
 pub mod disk;
 mod embedded;
+mod etcd;
 pub mod fault;
 mod hub;
 mod ledger;
@@ -19,6 +20,7 @@ use bytes::Bytes;
 
 pub use api::Revision;
 pub use embedded::{EmbeddedOptions, EmbeddedStore};
+pub use etcd::{EtcdOptions, EtcdStore, EtcdTls};
 pub use ledger::{HISTORY_BYTES_MAX, HISTORY_EVENTS_MAX, History};
 pub use memory::MemoryStore;
 
@@ -142,6 +144,18 @@ pub enum StoreError {
     /// Another process has the store open.
     #[error("the store is in use: {0}")]
     InUse(String),
+    /// It cannot be reached, or has no leader. Nothing happened; it may work again in a moment.
+    #[error("the store does not answer: {0}")]
+    Unavailable(String),
+    /// The answer to a write was lost, and it cannot be found out whether the write happened.
+    #[error("the store's answer was lost, and the write may or may not have happened: {0}")]
+    InDoubt(String),
+    #[error("the store has too much to do: {0}")]
+    Busy(String),
+    #[error("too large for the store: {0}")]
+    TooLarge(String),
+    #[error("the store refuses this server: {0}")]
+    Denied(String),
     #[error("the store is closed")]
     Closed,
 }
