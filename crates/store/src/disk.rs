@@ -1,6 +1,6 @@
 //! The seam between the embedded engine and a directory of files, so that tests can fail and tear writes.
 //!
-//! Only what the engine needs: whole reads, writes at an offset, and two syncs (a file's bytes; the directory's names).
+//! Only what the engine needs: reads from a file's start, writes at an offset, and two syncs (a file's bytes; the directory's names).
 
 use std::any::Any;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -17,7 +17,15 @@ pub trait Disk: Send + Sync {
     /// Takes the directory for this process. `WouldBlock` when another one has it.
     fn lock(&self) -> io::Result<Lock>;
     fn names(&self) -> io::Result<Vec<String>>;
-    fn read(&self, name: &str) -> io::Result<Vec<u8>>;
+    /// The file's bytes from its start.
+    fn reader(&self, name: &str) -> io::Result<Box<dyn Read + Send>>;
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.reader(name)?.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+    /// How many bytes the file has on disk.
+    fn len(&self, name: &str) -> io::Result<u64>;
     /// Opens for writing; makes an empty file where there is none.
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
@@ -52,6 +60,11 @@ impl Directory {
         Ok(Self(path))
     }
 
+    /// A directory that is there.
+    pub fn existing(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
     fn options() -> OpenOptions {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
@@ -82,8 +95,12 @@ impl Disk for Directory {
         std::fs::read_dir(&self.0)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
     }
 
-    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        std::fs::read(self.0.join(name))
+    fn reader(&self, name: &str) -> io::Result<Box<dyn Read + Send>> {
+        Ok(Box::new(File::open(self.0.join(name))?))
+    }
+
+    fn len(&self, name: &str) -> io::Result<u64> {
+        Ok(std::fs::metadata(self.0.join(name))?.len())
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {

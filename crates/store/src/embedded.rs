@@ -11,10 +11,13 @@
 //! When the disk is full commits answer `NoSpace` and reads go on; the next commit tries again. When the disk fails
 //! otherwise no commit is taken any more: what it holds is only known after a restart.
 
-mod codec;
-mod log;
-mod recovery;
-mod snapshot;
+pub(crate) mod check;
+pub(crate) mod codec;
+pub(crate) mod frames;
+mod job;
+pub(crate) mod log;
+pub(crate) mod recovery;
+pub(crate) mod snapshot;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -30,8 +33,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::disk::{Directory, Disk, Lock};
 use crate::hub::Hub;
-use crate::ledger::{History, Ledger};
-use crate::{Commit, Entry, Page, Range, Revision, Stamp, Store, StoreError, StoreKey, WatchStream};
+use crate::ledger::{History, Ledger, hold};
+use crate::{Commit, Entry, Hold, Page, Range, Revision, Stamp, Stats, Store, StoreError, StoreKey, WatchStream};
 use writer::{Message, Writer};
 
 /// How many commits may wait for the writer.
@@ -42,6 +45,8 @@ pub struct EmbeddedOptions {
     pub history: History,
     /// A log is followed by the next one when it is larger than this and than the live data.
     pub log_bytes: u64,
+    /// A log's file grows by at least so much at once.
+    pub fill_bytes: u64,
     pub stamp: Option<Stamp>,
     pub clock: Arc<dyn Clock>,
     pub rng: Rng,
@@ -50,13 +55,14 @@ pub struct EmbeddedOptions {
 impl Default for EmbeddedOptions {
     fn default() -> Self {
         let history = History { window: Some(Duration::from_secs(300)), ..History::default() };
-        Self { history, log_bytes: 16 << 20, stamp: None, clock: Arc::new(SystemClock), rng: Rng::from_os() }
+        let (clock, rng) = (Arc::new(SystemClock), Rng::from_os());
+        Self { history, log_bytes: 16 << 20, fill_bytes: log::FILL_MIN, stamp: None, clock, rng }
     }
 }
 
 /// What readers and the writer share.
 struct Shared {
-    ledger: RwLock<Ledger>,
+    ledger: Arc<RwLock<Ledger>>,
     hub: Hub,
 }
 
@@ -72,6 +78,7 @@ impl Shared {
 
 /// A store in a directory. Closed in order when dropped (which blocks for one sync), and safe to kill at any time.
 pub struct EmbeddedStore {
+    disk: Arc<dyn Disk>,
     shared: Arc<Shared>,
     queue: Option<mpsc::Sender<Message>>,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -91,13 +98,14 @@ impl EmbeddedStore {
     pub fn open_on(disk: Arc<dyn Disk>, options: EmbeddedOptions) -> Result<Self, StoreError> {
         let lock = disk.lock().map_err(|error| recovery::io_error(&error))?;
         let now_secs = options.clock.now().as_second();
-        let (ledger, log) = recovery::recover(&*disk, options.history, now_secs, options.rng.next_u64())?;
-        let shared = Arc::new(Shared { ledger: RwLock::new(ledger), hub: Hub::default() });
+        let (ledger, log) =
+            recovery::recover(&*disk, options.history, now_secs, options.rng.next_u64(), options.fill_bytes)?;
+        let shared = Arc::new(Shared { ledger: Arc::new(RwLock::new(ledger)), hub: Hub::default() });
         let (queue, inbox) = mpsc::channel(QUEUE_LEN_MAX);
-        let writer = Writer::new(disk, shared.clone(), log, options);
+        let writer = Writer::new(disk.clone(), shared.clone(), log, options, queue.downgrade());
         let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || writer.run(inbox));
         let thread = thread.map_err(|error| StoreError::Io(format!("cannot start the writer thread: {error}")))?;
-        Ok(Self { shared, queue: Some(queue), writer: Mutex::new(Some(thread)), _lock: lock })
+        Ok(Self { disk, shared, queue: Some(queue), writer: Mutex::new(Some(thread)), _lock: lock })
     }
 
     async fn ask<T>(
@@ -155,5 +163,24 @@ impl Store for EmbeddedStore {
 
     async fn compact(&self, before: Revision) -> Result<(), StoreError> {
         self.ask(|answer| Message::Compact(before, answer)).await
+    }
+
+    async fn hold(&self) -> Result<Hold, StoreError> {
+        Ok(hold(&self.shared.ledger))
+    }
+
+    async fn revision_at(&self, unix_secs: i64) -> Result<Option<Revision>, StoreError> {
+        Ok(self.shared.read().revision_at(unix_secs))
+    }
+
+    async fn reclaim(&self) -> Result<(), StoreError> {
+        self.ask(Message::Reclaim).await
+    }
+
+    async fn stats(&self) -> Result<Stats, StoreError> {
+        let names = self.disk.names().map_err(|error| recovery::io_error(&error))?;
+        // A file may go away meanwhile.
+        let disk_bytes = Some(names.iter().filter_map(|name| self.disk.len(name).ok()).sum());
+        Ok(Stats { disk_bytes, ..self.shared.read().stats() })
     }
 }

@@ -6,11 +6,12 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::{Commit, Entry, Page, Precondition, Range, Revision, StoreError, StoreEvent, StoreKey, Write};
+use crate::{Commit, Entry, Hold, Page, Precondition, Range, Revision, Stats, StoreError, StoreEvent, StoreKey, Write};
 
 /// How many events a history holds at most; older ones are compacted away.
 pub const HISTORY_EVENTS_MAX: usize = 65_536;
@@ -18,6 +19,9 @@ pub const HISTORY_EVENTS_MAX: usize = 65_536;
 pub const HISTORY_BYTES_MAX: usize = 64 << 20;
 /// How many revisions may be appended between two marks of the wall clock, in seconds.
 const MARK_EVERY_SECS: i64 = 5;
+
+/// So many times the bounds of the history may be kept for who holds a revision.
+const HELD_FACTOR_MAX: usize = 4;
 
 /// What is kept of the past.
 #[derive(Clone, Copy, Debug)]
@@ -103,8 +107,10 @@ pub(crate) struct Ledger {
     oldest: Revision,
     /// The first revision whose events are there: `oldest`, or the one behind it when a snapshot was taken at `oldest`.
     told_from: Revision,
-    /// No automatic compaction from this revision on: a snapshot is being read there.
+    /// Where a snapshot is being read.
     pinned: Option<Revision>,
+    /// What others are reading, and how often each is held.
+    holds: BTreeMap<Revision, usize>,
     live_bytes: usize,
 }
 
@@ -121,6 +127,7 @@ impl Ledger {
             oldest: Revision(1),
             told_from: Revision(1),
             pinned: None,
+            holds: BTreeMap::new(),
             live_bytes: 0,
         }
     }
@@ -302,8 +309,52 @@ impl Ledger {
         self.pinned = revision;
     }
 
+    /// Whether a snapshot is being read.
+    pub(crate) fn is_pinned(&self) -> bool {
+        self.pinned.is_some()
+    }
+
+    fn hold(&mut self, revision: Revision) {
+        *self.holds.entry(revision).or_default() += 1;
+    }
+
+    fn let_go(&mut self, revision: Revision) {
+        if let Some(count) = self.holds.get_mut(&revision) {
+            *count -= 1;
+            if *count == 0 {
+                self.holds.remove(&revision);
+            }
+        }
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        Stats {
+            revision: self.current,
+            oldest: self.oldest,
+            keys: self.keys.values().filter(|versions| versions.newest.value.is_some()).count() as u64,
+            live_bytes: self.live_bytes as u64,
+            history_events: Some(self.events_len as u64),
+            history_bytes: Some(self.events_bytes as u64),
+            disk_bytes: None,
+        }
+    }
+
+    /// The newest revision that is known to be no younger than this time of day.
+    pub(crate) fn revision_at(&self, unix_secs: i64) -> Option<Revision> {
+        let newer = self.marks.partition_point(|(secs, _)| *secs <= unix_secs);
+        match newer.checked_sub(1) {
+            None => None,
+            // Nothing was committed since the last mark's span of time ended.
+            Some(last) if newer == self.marks.len() && self.marks[last].0 + MARK_EVERY_SECS <= unix_secs => {
+                Some(self.current)
+            }
+            Some(last) => Some(self.marks[last].1),
+        }
+    }
+
     fn compact_to(&mut self, before: Revision) {
-        let before = self.pinned.map_or(before, |pinned| before.min(pinned));
+        let kept = self.holds.keys().next().into_iter().chain(&self.pinned).min();
+        let before = kept.map_or(before, |kept| before.min(*kept));
         if before <= self.oldest {
             return;
         }
@@ -339,6 +390,12 @@ impl Ledger {
             let expired = self.marks.iter().take_while(|(secs, _)| *secs <= since).last();
             before = expired.map_or(before, |(_, revision)| before.max(*revision));
         }
+        let far = self.events_len > HELD_FACTOR_MAX * self.history.events_max
+            || self.events_bytes > HELD_FACTOR_MAX * self.history.bytes_max;
+        if far {
+            // Who reads so slowly is told `Compacted`, so that memory stays bounded.
+            self.holds.clear();
+        }
         if self.events_len > self.history.events_max || self.events_bytes > self.history.bytes_max {
             // An eighth at once, so that the work of compaction is spread over many commits.
             let drop = (self.events.len() / 8).max(1);
@@ -346,6 +403,22 @@ impl Ledger {
         }
         self.compact_to(before);
     }
+}
+
+struct Held(Arc<RwLock<Ledger>>, Revision);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).let_go(self.1);
+    }
+}
+
+/// Holds the newest revision.
+pub(crate) fn hold(shared: &Arc<RwLock<Ledger>>) -> Hold {
+    let mut ledger = shared.write().unwrap_or_else(PoisonError::into_inner);
+    let revision = ledger.current();
+    ledger.hold(revision);
+    Hold { revision, guard: Some(Box::new(Held(shared.clone(), revision))) }
 }
 
 fn entry(key: &StoreKey, version: &Version) -> Option<Entry> {

@@ -5,6 +5,7 @@
 //!
 //! A new store is empty at revision 1. Revisions grow, and may skip numbers after a crash of the machine.
 
+mod backup;
 pub mod disk;
 mod embedded;
 mod etcd;
@@ -13,12 +14,15 @@ mod hub;
 mod ledger;
 mod memory;
 
+use std::any::Any;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use api::Revision;
+pub use backup::{Backup, BackupContents, BackupReader, restore, restore_on, verify_backup};
+pub use embedded::check::{CheckReport, FileReport, Finding, Severity, check, check_on};
 pub use embedded::{EmbeddedOptions, EmbeddedStore};
 pub use etcd::{EtcdOptions, EtcdStore, EtcdTls};
 pub use ledger::{HISTORY_BYTES_MAX, HISTORY_EVENTS_MAX, History};
@@ -27,6 +31,12 @@ pub use memory::MemoryStore;
 /// A key: the API server uses `/registry/<group>/<plural>/<namespace>/<name>`; the store only orders them. Shared, since
 /// the index, the history and every watcher hold it.
 pub type StoreKey = Arc<[u8]>;
+
+/// Behind every key: none begins with this byte.
+pub const KEYS_END: &[u8] = &[0xff];
+
+/// How many entries are read at once where everything is.
+const PAGE_LEN: usize = 256;
 
 /// A value as it was written at `modified`, of a key that has existed since `created`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,6 +137,29 @@ pub enum WatchItem {
     Progress(Revision),
 }
 
+/// How much a store holds. What an engine does not know is absent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stats {
+    pub revision: Revision,
+    /// The oldest revision that can be read at.
+    pub oldest: Revision,
+    pub keys: u64,
+    /// The live keys and their values.
+    pub live_bytes: u64,
+    pub history_events: Option<u64>,
+    /// The values that were replaced or deleted and are still kept.
+    pub history_bytes: Option<u64>,
+    pub disk_bytes: Option<u64>,
+}
+
+/// A revision that stays readable while this lives, as far as the engine can hold it: whoever reads so slowly that the
+/// history would outgrow its bounds several times is told `Compacted`.
+pub struct Hold {
+    pub revision: Revision,
+    /// What lets go of it when dropped; absent where the engine holds nothing.
+    pub guard: Option<Box<dyn Any + Send + Sync>>,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("precondition failed on {}", String::from_utf8_lossy(.key))]
@@ -185,4 +218,35 @@ pub trait Store: Send + Sync {
     }
     /// Forgets history before `before`: reads at and watches from older revisions answer `Compacted`. Newest values stay.
     async fn compact(&self, before: Revision) -> Result<(), StoreError>;
+    /// The newest revision, held for a reader of many pages.
+    async fn hold(&self) -> Result<Hold, StoreError> {
+        Ok(Hold { revision: self.current().await?, guard: None })
+    }
+    /// The newest revision that is known to be no younger than this time of day (in seconds since 1970); `None` where
+    /// that is not known. Compacting at it forgets what is older.
+    async fn revision_at(&self, _unix_secs: i64) -> Result<Option<Revision>, StoreError> {
+        Ok(None)
+    }
+    /// Gives the disk space of forgotten history back, and returns when it is done. Commits and reads go on meanwhile.
+    async fn reclaim(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+    /// Engines that do not count read everything.
+    async fn stats(&self) -> Result<Stats, StoreError> {
+        let hold = self.hold().await?;
+        let (mut keys, mut live_bytes, mut start) = (0, 0, Vec::new());
+        loop {
+            let (at, limit) = (Some(hold.revision), Some(PAGE_LEN));
+            let page = self.range(Range { start: start.into(), end: KEYS_END.into(), at, limit }).await?;
+            keys += page.entries.len() as u64;
+            live_bytes += page.entries.iter().map(|entry| (entry.key.len() + entry.value.len()) as u64).sum::<u64>();
+            match page.entries.last().filter(|_| page.more) {
+                Some(last) => start = [&*last.key, &[0]].concat(),
+                None => break,
+            }
+        }
+        let (revision, oldest) = (hold.revision, hold.revision);
+        let (history_events, history_bytes, disk_bytes) = (None, None, None);
+        Ok(Stats { revision, oldest, keys, live_bytes, history_events, history_bytes, disk_bytes })
+    }
 }

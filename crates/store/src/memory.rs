@@ -3,18 +3,18 @@
 //! It has no threads, timers or clock: every call runs to its end at once, so that a single-threaded sim is
 //! deterministic. Its history is bounded by count and bytes only.
 
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use async_trait::async_trait;
 
 use crate::hub::Hub;
-use crate::ledger::{History, Ledger, Overlay};
-use crate::{Commit, Entry, Page, Range, Revision, Stamp, Store, StoreError, StoreKey, WatchStream};
+use crate::ledger::{History, Ledger, Overlay, hold};
+use crate::{Commit, Entry, Hold, Page, Range, Revision, Stamp, Stats, Store, StoreError, StoreKey, WatchStream};
 
 /// A store that forgets everything with its process.
 #[derive(Debug)]
 pub struct MemoryStore {
-    ledger: RwLock<Ledger>,
+    ledger: Arc<RwLock<Ledger>>,
     hub: Hub,
     stamp: Option<Stamp>,
 }
@@ -33,7 +33,7 @@ impl MemoryStore {
     /// The `window` of the history is not looked at: there is no clock.
     pub fn with_history(history: History) -> Self {
         let ledger = Ledger::new(History { window: None, ..history });
-        Self { ledger: RwLock::new(ledger), hub: Hub::default(), stamp: None }
+        Self { ledger: Arc::new(RwLock::new(ledger)), hub: Hub::default(), stamp: None }
     }
 
     /// The same store with values that say at which revision they were written.
@@ -95,5 +95,13 @@ impl Store for MemoryStore {
 
     async fn compact(&self, before: Revision) -> Result<(), StoreError> {
         self.write().compact(before)
+    }
+
+    async fn hold(&self) -> Result<Hold, StoreError> {
+        Ok(hold(&self.ledger))
+    }
+
+    async fn stats(&self) -> Result<Stats, StoreError> {
+        Ok(self.read().stats())
     }
 }

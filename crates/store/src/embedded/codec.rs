@@ -1,4 +1,4 @@
-//! The bytes of the embedded engine's files: a header block, then frames of records. Pure.
+//! The bytes of the embedded engine's files and of backups: a header block, then frames of records. Pure.
 //!
 //! A frame is one write to disk: it is whole or it is not there. Its header carries its own offset, and up to which
 //! offset the file was durable when it was written: a broken frame in front of a later frame that says so was damaged
@@ -16,17 +16,27 @@ pub(crate) const FRAME_BYTES_MAX: usize = 1 << 30;
 const FRAME_ALIGN: usize = 8;
 const FILE_MAGIC: &[u8; 16] = b"ironclad store\n\0";
 const FRAME_MAGIC: u32 = 0x4652_4331;
-const VERSION: u32 = 1;
+/// What is written. Files of [`VERSION_OLDEST`] on are read; a log of another version is followed by a new one at once.
+pub(crate) const VERSION: u32 = 2;
+/// Version 1 has no times in its logs, no seals behind their frames, and no backups.
+const VERSION_OLDEST: u32 = 1;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FileKind {
     Log,
     Snapshot,
+    /// A snapshot that has left its directory.
+    Backup,
+}
+
+impl FileKind {
+    const ALL: [Self; 3] = [Self::Log, Self::Snapshot, Self::Backup];
 }
 
 /// The first block of each file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
+    pub version: u32,
     pub kind: FileKind,
     pub generation: u64,
     /// The state in front of the first record (log), or the one that is written down (snapshot).
@@ -58,14 +68,19 @@ pub(crate) enum Record {
     End {
         entries: u64,
     },
+    /// The commits that follow were made at this time of day or later.
+    Time {
+        secs: i64,
+    },
 }
 
 impl Header {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(HEADER_LEN);
         out.extend_from_slice(FILE_MAGIC);
-        out.extend_from_slice(&VERSION.to_le_bytes());
-        out.extend_from_slice(&u32::from(self.kind == FileKind::Snapshot).to_le_bytes());
+        out.extend_from_slice(&self.version.to_le_bytes());
+        let kind = FileKind::ALL.iter().position(|kind| *kind == self.kind).unwrap_or_default();
+        out.extend_from_slice(&(kind as u32).to_le_bytes());
         for number in [self.generation, self.base.0, self.salt] {
             out.extend_from_slice(&number.to_le_bytes());
         }
@@ -81,15 +96,18 @@ impl Header {
             return Err("this is no file of an Ironclad store".into());
         }
         let version = u32_at(block, 16);
-        if version != VERSION {
-            return Err(format!("its format has version {version}, this program reads version {VERSION}"));
+        if !(VERSION_OLDEST..=VERSION).contains(&version) {
+            return Err(format!(
+                "its format has version {version}, this program reads {VERSION_OLDEST} to {VERSION}; use the program that \
+                 wrote it, or a newer one"
+            ));
         }
         if u32_at(block, 48) != crc32fast::hash(&block[..48]) || block[52..].iter().any(|byte| *byte != 0) {
             return Err("the checksum of its header differs".into());
         }
-        let kind = if u32_at(block, 20) == 1 { FileKind::Snapshot } else { FileKind::Log };
+        let kind = *FileKind::ALL.get(u32_at(block, 20) as usize).ok_or("its kind of file is not known")?;
         let (generation, base, salt) = (u64_at(block, 24), Revision(u64_at(block, 32)), u64_at(block, 40));
-        Ok(Self { kind, generation, base, salt })
+        Ok(Self { version, kind, generation, base, salt })
     }
 }
 
@@ -107,8 +125,8 @@ pub(crate) struct Frame<'a> {
     /// Up to where the file was durable when this was written.
     pub synced: u64,
     pub payload: &'a [u8],
-    /// Where the next frame starts.
-    pub end: usize,
+    /// All of it, with header and padding.
+    pub bytes: &'a [u8],
 }
 
 /// Appends a frame to `out`; `at` is where in the file it will stand.
@@ -135,28 +153,31 @@ fn checksum(bytes: &[u8], salt: u64) -> u32 {
     hasher.finalize()
 }
 
-/// The frame at `at`, or what is wrong with it.
-pub(crate) fn frame_at(file: &[u8], at: usize, salt: u64) -> Result<Frame<'_>, &'static str> {
-    let Some(header) = file.get(at..at + FRAME_HEADER_LEN) else { return Err("the file ends") };
-    if u32_at(header, 0) != FRAME_MAGIC {
-        return Err("no frame starts here");
-    }
-    let len = u32_at(header, 8) as usize;
-    let end = at + FRAME_HEADER_LEN + len;
-    let Some(body) = file.get(at + 8..end).filter(|_| len <= FRAME_BYTES_MAX) else { return Err("the frame is cut") };
-    let padded = (end - at).next_multiple_of(FRAME_ALIGN) + at;
-    let padding_is_zero = file.get(end..padded).is_some_and(|padding| padding.iter().all(|byte| *byte == 0));
-    if checksum(body, salt) != u32_at(header, 4) || u64_at(header, 16) != at as u64 || !padding_is_zero {
+/// The frame at the start of `bytes`, which stand at `offset` in their file, or what is wrong with it.
+pub(crate) fn frame_at(bytes: &[u8], offset: u64, salt: u64) -> Result<Frame<'_>, &'static str> {
+    let Some(header) = bytes.get(..FRAME_HEADER_LEN) else { return Err("the file ends") };
+    let padded = frame_len(header).ok_or("no frame starts here")?;
+    let end = FRAME_HEADER_LEN + u32_at(header, 8) as usize;
+    let Some(padding) = bytes.get(end..padded) else { return Err("the frame is cut") };
+    let padding_is_zero = padding.iter().all(|byte| *byte == 0);
+    if checksum(&bytes[8..end], salt) != u32_at(header, 4) || u64_at(header, 16) != offset || !padding_is_zero {
         return Err("the checksum differs");
     }
-    Ok(Frame { synced: u64_at(header, 24), payload: &body[FRAME_HEADER_LEN - 8..], end: padded })
+    Ok(Frame { synced: u64_at(header, 24), payload: &bytes[FRAME_HEADER_LEN..end], bytes: &bytes[..padded] })
 }
 
-/// Whether a later frame tells that the bytes at `at` were durable once.
-pub(crate) fn was_durable(file: &[u8], at: usize, salt: u64) -> bool {
+/// How long the frame of this header says to be, with its padding.
+pub(crate) fn frame_len(header: &[u8]) -> Option<usize> {
+    let len = u32_at(header, 8) as usize;
+    let plausible = u32_at(header, 0) == FRAME_MAGIC && len <= FRAME_BYTES_MAX;
+    plausible.then(|| (FRAME_HEADER_LEN + len).next_multiple_of(FRAME_ALIGN))
+}
+
+/// Whether a later frame tells that the first of `bytes`, which stand at `offset` in their file, was durable once.
+pub(crate) fn was_durable(bytes: &[u8], offset: u64, salt: u64) -> bool {
     let magic = FRAME_MAGIC.to_le_bytes();
-    let starts = (at + FRAME_ALIGN..file.len()).step_by(FRAME_ALIGN).filter(|i| file[*i..].starts_with(&magic));
-    starts.filter_map(|i| frame_at(file, i, salt).ok()).any(|frame| frame.synced > at as u64)
+    let starts = (FRAME_ALIGN..bytes.len()).step_by(FRAME_ALIGN).filter(|i| bytes[*i..].starts_with(&magic));
+    starts.filter_map(|i| frame_at(&bytes[i..], offset + i as u64, salt).ok()).any(|frame| frame.synced > offset)
 }
 
 fn put_number(out: &mut Vec<u8>, mut number: u64) {
@@ -218,6 +239,10 @@ pub(crate) fn encode(out: &mut Vec<u8>, record: &Record) {
             out.push(7);
             put_number(out, *entries);
         }
+        Record::Time { secs } => {
+            out.push(8);
+            put_number(out, secs.cast_unsigned());
+        }
     }
 }
 
@@ -277,6 +302,7 @@ impl Records<'_> {
             5 => Some(Record::Jumped { revision: Revision(self.number()?) }),
             6 => Some(Record::Stopped),
             7 => Some(Record::End { entries: self.number()? }),
+            8 => Some(Record::Time { secs: self.number()?.cast_signed() }),
             _ => None,
         }
     }

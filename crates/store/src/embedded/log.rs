@@ -7,18 +7,21 @@
 use std::io;
 use std::sync::Arc;
 
-use super::codec::{FileKind, HEADER_LEN, Header, encode_frame};
+use super::codec::{FileKind, HEADER_LEN, Header, VERSION, encode_frame};
 use crate::Revision;
 use crate::disk::{Disk, DiskFile};
 
 /// A larger buffer is not kept for the next frames.
 const IDLE_BYTES_MAX: usize = 1 << 20;
-const FILL_MIN: u64 = 1 << 20;
+/// So much is filled with zeros at once: as much as there is, between these.
+pub(crate) const FILL_MIN: u64 = 1 << 20;
 const FILL_MAX: u64 = 8 << 20;
 
 pub(crate) struct Log {
     file: Arc<dyn DiskFile>,
     pub(crate) generation: u64,
+    /// The version of its format. A log of an older one is not written on for long.
+    pub(crate) version: u32,
     salt: u64,
     /// Everything before is durable.
     synced: u64,
@@ -28,6 +31,22 @@ pub(crate) struct Log {
     last: usize,
     /// Up to where the file is filled with zeros.
     filled: u64,
+    fill_min: u64,
+}
+
+/// Where the newest log ends, as recovery found it.
+pub(crate) struct Tail {
+    pub(crate) header: Header,
+    /// Up to here it is known to be on disk.
+    pub(crate) synced: u64,
+    /// The good frames from `synced` on.
+    pub(crate) unsure: Vec<u8>,
+    /// Where the good frames end.
+    pub(crate) end: u64,
+    /// So much behind `end` is not zero.
+    pub(crate) dirty_len: usize,
+    /// Of the file.
+    pub(crate) len: u64,
 }
 
 pub(crate) fn log_name(generation: u64) -> String {
@@ -36,31 +55,51 @@ pub(crate) fn log_name(generation: u64) -> String {
 
 impl Log {
     /// Makes the file whole under another name first: a log with its name has a good header.
-    pub(crate) fn create(disk: &dyn Disk, generation: u64, base: Revision, salt: u64) -> io::Result<Self> {
+    pub(crate) fn create(
+        disk: &dyn Disk,
+        generation: u64,
+        base: Revision,
+        salt: u64,
+        fill_min: u64,
+    ) -> io::Result<Self> {
         let (name, draft) = (log_name(generation), format!("{}.tmp", log_name(generation)));
-        let file = disk.open(&draft)?;
-        let mut block = Header { kind: FileKind::Log, generation, base, salt }.encode();
-        block.resize(FILL_MIN as usize, 0);
-        file.write_at(&block, 0)?;
-        file.sync()?;
+        let header = Header { version: VERSION, kind: FileKind::Log, generation, base, salt };
+        let made = Self::create_draft(disk, &draft, &header, fill_min);
+        let file = made.inspect_err(|_| {
+            // On a full disk its space is wanted; the next start removes it otherwise.
+            if let Err(error) = disk.remove(&draft) {
+                tracing::debug!(%error, "cannot remove {}", disk.path(&draft));
+            }
+        })?;
         disk.rename(&draft, &name)?;
         disk.sync_names()?;
         let start = HEADER_LEN as u64;
-        Ok(Self { file, generation, salt, synced: start, unsynced: Vec::new(), last: 0, filled: FILL_MIN })
+        let unsynced = Vec::new();
+        let filled = fill_min.max(start);
+        Ok(Self { file, generation, version: VERSION, salt, synced: start, unsynced, last: 0, filled, fill_min })
     }
 
-    /// Goes on behind what recovery found: good frames up to `end`, and `len` bytes in all. What lies between is wiped,
-    /// so that a frame of a torn tail cannot come back to life behind new ones.
-    pub(crate) fn resume(disk: &dyn Disk, header: &Header, end: u64, dirty_end: u64, len: u64) -> io::Result<Self> {
-        let file = disk.open(&log_name(header.generation))?;
-        if dirty_end > end {
-            let dirty = usize::try_from(dirty_end - end).map_err(io::Error::other)?;
-            file.write_at(&vec![0; dirty], end)?;
-        }
-        // Frames that were written but not synced by a killed process count as durable from here on.
+    fn create_draft(disk: &dyn Disk, draft: &str, header: &Header, fill_min: u64) -> io::Result<Arc<dyn DiskFile>> {
+        let file = disk.open(draft)?;
+        let mut block = header.encode();
+        block.resize(usize::try_from(fill_min).map_err(io::Error::other)?.max(HEADER_LEN), 0);
+        file.write_at(&block, 0)?;
         file.sync()?;
-        let (generation, salt) = (header.generation, header.salt);
-        Ok(Self { file, generation, salt, synced: end, unsynced: Vec::new(), last: 0, filled: len.max(end) })
+        Ok(file)
+    }
+
+    /// Goes on behind what recovery found.
+    pub(crate) fn resume(disk: &dyn Disk, found: &Tail, fill_min: u64) -> io::Result<Self> {
+        let Tail { header, synced, end, unsure, dirty_len, len } = found;
+        let file = disk.open(&log_name(header.generation))?;
+        // A frame of a torn tail must not come back to life behind new ones.
+        file.write_at(&vec![0; *dirty_len], *end)?;
+        // What was written behind the last known sync counts from here on. It is written again, since a sync that failed
+        // may have left it in the machine's memory only, marked as if it were on disk.
+        file.write_at(unsure, *synced)?;
+        file.sync()?;
+        let (generation, version, salt, filled) = (header.generation, header.version, header.salt, *len.max(end));
+        Ok(Self { file, generation, version, salt, synced: *end, unsynced: Vec::new(), last: 0, filled, fill_min })
     }
 
     /// Bytes of frames.
@@ -103,11 +142,23 @@ impl Log {
 
     fn fill(&mut self, end: u64) -> io::Result<()> {
         while self.filled < end {
-            let step = self.filled.clamp(FILL_MIN, FILL_MAX);
-            self.file.write_at(&vec![0; step as usize], self.filled)?;
-            self.file.sync()?;
-            self.filled += step;
+            let step = self.filled.clamp(self.fill_min, self.fill_min.max(FILL_MAX));
+            let filled = self.fill_to(self.filled + step);
+            // The last space of a disk is used up by what is needed at once.
+            filled.or_else(|error| if is_full(&error) { self.fill_to(end) } else { Err(error) })?;
         }
         Ok(())
     }
+
+    fn fill_to(&mut self, end: u64) -> io::Result<()> {
+        let step = usize::try_from(end - self.filled).map_err(io::Error::other)?;
+        self.file.write_at(&vec![0; step], self.filled)?;
+        self.file.sync()?;
+        self.filled = end;
+        Ok(())
+    }
+}
+
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
 }

@@ -3,19 +3,20 @@
 //! The oldest snapshot is read and all logs from its generation on are replayed, so that the history that clients
 //! watch from survives a restart. Only the newest log may end in a torn frame; anything else that is broken is refused.
 
-use std::io;
+use std::io::{self, Read};
 
-use super::codec::{FileKind, HEADER_LEN, Header, Record, Records, encode, frame_at, was_durable};
-use super::log::{Log, log_name};
+use super::codec::{FileKind, HEADER_LEN, Record, Records, encode, was_durable};
+use super::frames::{Frames, ReadError};
+use super::log::{Log, Tail, is_full, log_name};
 use super::snapshot::{self, snapshot_name};
 use crate::disk::Disk;
 use crate::ledger::{History, Ledger};
-use crate::{Revision, StoreError};
+use crate::{Entry, Revision, StoreError};
 
 /// How far revisions jump when unsynced ones may have been lost with the machine, so that none is given out twice.
 const JUMP_AFTER_CRASH: u64 = 100_000;
 
-#[derive(Debug)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Files {
     pub(crate) snapshots: Vec<u64>,
     pub(crate) logs: Vec<u64>,
@@ -34,23 +35,24 @@ impl Files {
     }
 }
 
-pub(crate) fn corrupt(disk: &dyn Disk, name: &str, offset: usize, what: &str) -> StoreError {
+pub(crate) fn corrupt(disk: &dyn Disk, name: &str, offset: u64, what: &str) -> StoreError {
     let path = disk.path(name);
     StoreError::Corrupt(format!(
-        "{path} at offset {offset}: {what}; restore the directory from a backup, or move it away to start empty"
+        "{path} at offset {offset}: {what}; `ironclad store check` says what is affected and what to do, `ironclad store \
+         restore` makes a store of a backup"
     ))
 }
 
 pub(crate) fn io_error(error: &io::Error) -> StoreError {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::NoSpace(error.to_string()),
+        _ if is_full(error) => StoreError::NoSpace(error.to_string()),
         io::ErrorKind::WouldBlock => StoreError::InUse(error.to_string()),
         _ => StoreError::Io(error.to_string()),
     }
 }
 
 /// The length without the zeros that the file was filled with; by blocks, since there are many.
-fn used_len(file: &[u8]) -> usize {
+pub(crate) fn last_used(file: &[u8]) -> usize {
     const BLOCK: [u8; 4096] = [0; 4096];
     let mut used = file;
     while let Some(rest) = used.strip_suffix(&BLOCK) {
@@ -73,6 +75,7 @@ pub(crate) fn recover(
     history: History,
     now_secs: i64,
     salt: u64,
+    fill_min: u64,
 ) -> Result<(Ledger, Log), StoreError> {
     let io = |error: io::Error| io_error(&error);
     for name in disk.names().map_err(io)?.iter().filter(|name| name.ends_with(".tmp")) {
@@ -82,7 +85,7 @@ pub(crate) fn recover(
     let mut replay = Replay { disk, ledger: Ledger::new(history), now_secs, running_since: None };
     let first = match (files.logs.first(), files.snapshots.first()) {
         (None, None) => {
-            let log = Log::create(disk, 1, replay.ledger.current(), salt).map_err(io)?;
+            let log = Log::create(disk, 1, replay.ledger.current(), salt, fill_min).map_err(io)?;
             return start(replay, log);
         }
         (Some(1), _) => 1,
@@ -99,8 +102,9 @@ pub(crate) fn recover(
     for generation in first..newest {
         replay.log(generation, false)?;
     }
-    let log = replay.log(newest, true)?;
-    start(replay, log.ok_or(StoreError::Closed)?)
+    let tail = replay.log(newest, true)?;
+    let log = Log::resume(disk, &tail, fill_min).map_err(io)?;
+    start(replay, log)
 }
 
 /// Notes the start in the log, and jumps where the machine went down under unsynced revisions.
@@ -125,55 +129,73 @@ fn start(mut replay: Replay<'_>, mut log: Log) -> Result<(Ledger, Log), StoreErr
     Ok((replay.ledger, log))
 }
 
+type FileFrames = Frames<Box<dyn Read + Send>>;
+
 impl Replay<'_> {
-    fn read(&self, name: &str, kind: FileKind, generation: u64) -> Result<(Vec<u8>, Header), StoreError> {
-        let file = self.disk.read(name).map_err(|error| match error.kind() {
+    fn open(&self, name: &str, kind: FileKind, generation: u64) -> Result<FileFrames, StoreError> {
+        let file = self.disk.reader(name).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => corrupt(self.disk, name, 0, "the file is missing"),
             _ => io_error(&error),
         })?;
-        let header = Header::decode(&file).map_err(|what| corrupt(self.disk, name, 0, &what))?;
+        let frames = Frames::open(file).map_err(|error| self.unreadable(name, error))?;
+        let header = frames.header();
         if header.kind != kind || header.generation != generation {
             return Err(corrupt(self.disk, name, 0, "its header belongs to another file"));
         }
-        Ok((file, header))
+        Ok(frames)
+    }
+
+    fn unreadable(&self, name: &str, error: ReadError) -> StoreError {
+        match error {
+            ReadError::Broken { at, what } => corrupt(self.disk, name, at, &what),
+            ReadError::Io(error) => StoreError::Io(format!("cannot read {}: {error}", self.disk.path(name))),
+        }
     }
 
     fn snapshot(&mut self, generation: u64) -> Result<(), StoreError> {
         let name = snapshot_name(generation);
-        let (file, header) = self.read(&name, FileKind::Snapshot, generation)?;
+        let mut frames = self.open(&name, FileKind::Snapshot, generation)?;
         let ledger = &mut self.ledger;
-        snapshot::read(&file, header.salt, |entry| ledger.restore(entry))
-            .map_err(|(at, what)| corrupt(self.disk, &name, at, &what))?;
-        self.ledger.jump(header.base);
+        let each = |page: Vec<Entry>| -> Result<(), ReadError> {
+            page.into_iter().for_each(|entry| ledger.restore(entry));
+            Ok(())
+        };
+        snapshot::read(&mut frames, each).map_err(|error| self.unreadable(&name, error))?;
+        self.ledger.jump(frames.header().base);
         Ok(())
     }
 
-    /// Replays a log. The newest one may end in a torn frame, and is given back to be written on.
-    fn log(&mut self, generation: u64, newest: bool) -> Result<Option<Log>, StoreError> {
+    /// Replays a log. Only the newest one may end in a torn frame.
+    fn log(&mut self, generation: u64, newest: bool) -> Result<Tail, StoreError> {
         let name = log_name(generation);
-        let (file, header) = self.read(&name, FileKind::Log, generation)?;
+        let mut frames = self.open(&name, FileKind::Log, generation)?;
+        let header = frames.header();
         if header.base != self.ledger.current() {
             let what = format!("it follows revision {}, but there is {}", header.base, self.ledger.current());
             return Err(corrupt(self.disk, &name, 0, &what));
         }
-        let dirty_end = used_len(&file);
-        let mut at = HEADER_LEN;
-        // Padding behind the last frame is zero, so the end of the frames may lie behind the last byte that is not.
-        while at < dirty_end {
-            match frame_at(&file, at, header.salt) {
+        let (mut synced, mut unsure) = (HEADER_LEN as u64, Vec::new());
+        let (end, what) = loop {
+            let at = frames.at();
+            match frames.frame() {
                 Ok(frame) => {
+                    if frame.synced > synced {
+                        synced = frame.synced;
+                        unsure.clear();
+                    }
+                    unsure.extend_from_slice(frame.bytes);
                     self.records(frame.payload).map_err(|what| corrupt(self.disk, &name, at, &what))?;
-                    at = frame.end;
                 }
-                Err(_) if newest && !was_durable(&file, at, header.salt) => break,
-                Err(what) => return Err(corrupt(self.disk, &name, at, what)),
+                Err(ReadError::Broken { at, what }) => break (at, what),
+                Err(error) => return Err(self.unreadable(&name, error)),
             }
+        };
+        let rest = frames.rest().map_err(|error| self.unreadable(&name, error.into()))?;
+        let dirty_len = last_used(&rest);
+        if dirty_len > 0 && (!newest || was_durable(&rest, end, header.salt)) {
+            return Err(corrupt(self.disk, &name, end, &what));
         }
-        if !newest {
-            return Ok(None);
-        }
-        let log = Log::resume(self.disk, &header, at as u64, dirty_end as u64, file.len() as u64);
-        log.map(Some).map_err(|error| io_error(&error))
+        Ok(Tail { header, synced, unsure, end, dirty_len, len: end + rest.len() as u64 })
     }
 
     fn records(&mut self, payload: &[u8]) -> Result<(), String> {
@@ -185,6 +207,7 @@ impl Replay<'_> {
                 Record::Compacted { before } => self.ledger.compact(before).map_err(|error| error.to_string())?,
                 Record::Jumped { revision } if revision >= self.ledger.current() => self.ledger.jump(revision),
                 Record::Started { boot } => self.running_since = Some(boot),
+                Record::Time { secs } => self.now_secs = secs,
                 Record::Stopped => self.running_since = None,
                 other => return Err(format!("an unexpected record ({other:?})")),
             }

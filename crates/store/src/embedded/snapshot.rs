@@ -1,81 +1,130 @@
-//! The live entries of one revision in a file, so that older logs can go.
+//! The live entries of one revision in a file: a snapshot, so that older logs can go, or a backup.
 //!
-//! Written beside the running store, page by page, and given its name only when it is whole and durable.
+//! A snapshot is written beside the running store, page by page, and given its name only when it is whole and durable.
 
-use std::io;
+use std::io::{self, Read};
+use std::sync::Arc;
 
-use super::codec::{FileKind, HEADER_LEN, Header, Record, Records, encode, encode_frame, frame_at};
-use crate::disk::Disk;
-use crate::{Entry, Page, Revision, StoreError};
-
-/// How many entries are read from the ledger at once.
-pub(crate) const PAGE_LEN: usize = 256;
+use super::codec::{FileKind, HEADER_LEN, Header, Record, Records, VERSION, encode, encode_frame};
+use super::frames::{Frames, ReadError};
+use crate::disk::{Disk, DiskFile};
+use crate::{Entry, Revision};
 
 pub(crate) fn snapshot_name(generation: u64) -> String {
     format!("snapshot-{generation:016x}")
 }
 
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum SnapshotError {
-    #[error(transparent)]
-    Disk(#[from] io::Error),
-    #[error(transparent)]
-    Store(#[from] StoreError),
+/// Turns pages of entries into the bytes of a file.
+pub(crate) struct Encoder {
+    header: Header,
+    /// How many bytes were given out.
+    pub(crate) at: u64,
+    pub(crate) entries: u64,
+    payload: Vec<u8>,
 }
 
-/// Writes the entries that `next_page` gives (asked with the last key of the page before) as snapshot `generation`.
-pub(crate) fn write(
-    disk: &dyn Disk,
-    generation: u64,
-    base: Revision,
-    salt: u64,
-    mut next_page: impl FnMut(Option<&[u8]>) -> Result<Page, StoreError>,
-) -> Result<(), SnapshotError> {
-    let (name, draft) = (snapshot_name(generation), format!("{}.tmp", snapshot_name(generation)));
-    let file = disk.open(&draft)?;
-    file.write_at(&Header { kind: FileKind::Snapshot, generation, base, salt }.encode(), 0)?;
-    let (mut at, mut entries, mut last_key) = (HEADER_LEN as u64, 0, None);
-    let (mut payload, mut frame) = (Vec::new(), Vec::new());
-    loop {
-        let page = next_page(last_key.as_deref())?;
-        entries += page.entries.len() as u64;
-        last_key = page.entries.last().map(|entry| entry.key.clone());
-        payload.clear();
-        for entry in page.entries {
-            encode(&mut payload, &Record::Entry(entry));
-        }
-        if !page.more {
-            encode(&mut payload, &Record::End { entries });
-        }
-        frame.clear();
-        encode_frame(&mut frame, &payload, at, 0, salt);
-        file.write_at(&frame, at)?;
-        at += frame.len() as u64;
-        if !page.more {
-            break;
-        }
+impl Encoder {
+    pub(crate) fn new(kind: FileKind, generation: u64, base: Revision, salt: u64) -> Self {
+        let header = Header { version: VERSION, kind, generation, base, salt };
+        Self { header, at: 0, entries: 0, payload: Vec::new() }
     }
-    file.sync()?;
-    disk.rename(&draft, &name)?;
-    disk.sync_names()?;
-    Ok(())
+
+    pub(crate) fn header(&mut self) -> Vec<u8> {
+        self.at = HEADER_LEN as u64;
+        self.header.encode()
+    }
+
+    /// A frame of these entries, which may be the last ones.
+    pub(crate) fn page(&mut self, entries: Vec<Entry>, last: bool) -> Vec<u8> {
+        self.entries += entries.len() as u64;
+        self.payload.clear();
+        for entry in entries {
+            encode(&mut self.payload, &Record::Entry(entry));
+        }
+        if last {
+            encode(&mut self.payload, &Record::End { entries: self.entries });
+        }
+        let mut frame = Vec::with_capacity(self.payload.len() + HEADER_LEN);
+        encode_frame(&mut frame, &self.payload, self.at, 0, self.header.salt);
+        self.at += frame.len() as u64;
+        frame
+    }
 }
 
-/// Reads a snapshot's frames, handing each entry to `each`. The error is the offset and what is wrong there.
-pub(crate) fn read(file: &[u8], salt: u64, mut each: impl FnMut(Entry)) -> Result<(), (usize, String)> {
-    let (mut at, mut read) = (HEADER_LEN, 0);
+/// A snapshot while it is written.
+pub(crate) struct Draft {
+    name: String,
+    file: Arc<dyn DiskFile>,
+    encoder: Encoder,
+}
+
+impl Draft {
+    pub(crate) fn create(disk: &dyn Disk, generation: u64, base: Revision, salt: u64) -> io::Result<Self> {
+        let name = snapshot_name(generation);
+        let file = disk.open(&draft_name(&name))?;
+        let mut encoder = Encoder::new(FileKind::Snapshot, generation, base, salt);
+        file.write_at(&encoder.header(), 0)?;
+        Ok(Self { name, file, encoder })
+    }
+
+    pub(crate) fn push(&mut self, entries: Vec<Entry>, last: bool) -> io::Result<()> {
+        let at = self.encoder.at;
+        self.file.write_at(&self.encoder.page(entries, last), at)
+    }
+
+    /// Makes it durable under its name.
+    pub(crate) fn finish(&self, disk: &dyn Disk) -> io::Result<()> {
+        self.file.sync()?;
+        disk.rename(&draft_name(&self.name), &self.name)?;
+        disk.sync_names()
+    }
+}
+
+fn draft_name(name: &str) -> String {
+    format!("{name}.tmp")
+}
+
+/// Gives back the space of a snapshot that was not finished.
+pub(crate) fn discard(disk: &dyn Disk, generation: u64) {
+    let draft = draft_name(&snapshot_name(generation));
+    if let Err(error) = disk.remove(&draft)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(%error, "cannot remove {}", disk.path(&draft));
+    }
+}
+
+/// What a whole snapshot or backup was found to hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Contents {
+    pub frames: u64,
+    pub entries: u64,
+    pub bytes: u64,
+}
+
+/// Reads to the end, handing on the entries of each frame.
+pub(crate) fn read<R: Read, E: From<ReadError>>(
+    frames: &mut Frames<R>,
+    mut each: impl FnMut(Vec<Entry>) -> Result<(), E>,
+) -> Result<Contents, E> {
+    let mut contents = Contents::default();
     loop {
-        let frame = frame_at(file, at, salt).map_err(|error| (at, error.to_owned()))?;
-        for record in Records(frame.payload) {
-            match record.map_err(|error| (at, error.to_owned()))? {
-                Record::Entry(entry) => {
-                    read += 1;
-                    each(entry);
-                }
-                Record::End { entries } if entries == read => return Ok(()),
-                other => return Err((at, format!("an unexpected record ({other:?})"))),
+        let at = frames.at();
+        let broken = |what: String| E::from(ReadError::Broken { at, what });
+        let (mut page, mut ended) = (Vec::new(), false);
+        for record in Records(frames.frame()?.payload) {
+            match record.map_err(|error| broken(error.into()))? {
+                Record::Entry(entry) if !ended => page.push(entry),
+                Record::End { entries } if entries == contents.entries + page.len() as u64 => ended = true,
+                other => return Err(broken(format!("an unexpected record ({other:?})"))),
             }
         }
-        at = frame.end;
+        contents.frames += 1;
+        contents.entries += page.len() as u64;
+        each(page)?;
+        if ended {
+            contents.bytes = frames.at();
+            return Ok(contents);
+        }
     }
 }

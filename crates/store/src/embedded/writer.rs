@@ -11,10 +11,10 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::codec::{Record, encode, encode_commit};
+use super::codec::{Record, VERSION, encode, encode_commit};
+use super::job::SnapshotJob;
 use super::log::{Log, log_name};
-use super::recovery::{Files, io_error};
-use super::snapshot::{self, PAGE_LEN, SnapshotError, snapshot_name};
+use super::recovery::io_error;
 use super::{EmbeddedOptions, QUEUE_LEN_MAX, Shared};
 use crate::disk::Disk;
 use crate::ledger::Overlay;
@@ -35,6 +35,9 @@ pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 pub(super) enum Message {
     Commit(Commit, Answer<Revision>),
     Compact(Revision, Answer<()>),
+    Reclaim(Answer<()>),
+    /// A snapshot has ended, and somebody waits for the next.
+    Look,
 }
 
 struct Accepted {
@@ -50,15 +53,24 @@ pub(super) struct Writer {
     options: EmbeddedOptions,
     /// The disk failed: no commit is taken any more.
     failed: Option<String>,
-    snapshot: Option<JoinHandle<bool>>,
+    snapshot: Option<JoinHandle<()>>,
+    /// Who waits for the next snapshot to begin, so that the space of older files is given back.
+    reclaiming: Vec<Answer<()>>,
     stopping: Arc<AtomicBool>,
+    wake: mpsc::WeakSender<Message>,
     overlay: Overlay,
     payload: Vec<u8>,
     unsynced_batches: usize,
 }
 
 impl Writer {
-    pub(super) fn new(disk: Arc<dyn Disk>, shared: Arc<Shared>, log: Log, options: EmbeddedOptions) -> Self {
+    pub(super) fn new(
+        disk: Arc<dyn Disk>,
+        shared: Arc<Shared>,
+        log: Log,
+        options: EmbeddedOptions,
+        wake: mpsc::WeakSender<Message>,
+    ) -> Self {
         Self {
             disk,
             shared,
@@ -66,7 +78,9 @@ impl Writer {
             options,
             failed: None,
             snapshot: None,
+            reclaiming: Vec::new(),
             stopping: Arc::default(),
+            wake,
             overlay: Overlay::default(),
             payload: Vec::new(),
             unsynced_batches: 0,
@@ -101,11 +115,18 @@ impl Writer {
     fn sync_buffered(&mut self) {
         self.unsynced_batches = 0;
         if let Err(error) = self.log.sync() {
-            // Lack of space is made good by the next sync, since the frames are written again.
-            if !matches!(io_error(&error), StoreError::NoSpace(_)) {
-                self.fail(&error);
-            }
+            self.failure(&error);
         }
+    }
+
+    /// Lack of space is made good by the next sync, since the frames are written again; after any other failure nothing
+    /// is known about what the disk holds.
+    fn failure(&mut self, error: &io::Error) -> StoreError {
+        let kind = io_error(error);
+        if !matches!(kind, StoreError::NoSpace(_)) {
+            self.fail(error);
+        }
+        kind
     }
 
     fn fail(&mut self, error: &io::Error) {
@@ -129,6 +150,11 @@ impl Writer {
                     Some(Message::Compact(before, answer)) => {
                         compacted.push((before, answer));
                         break;
+                    }
+                    Some(Message::Look) => continue,
+                    Some(Message::Reclaim(answer)) => {
+                        self.reclaiming.push(answer);
+                        continue;
                     }
                 };
                 if let Err(error) = ledger.check(&commit, &self.overlay) {
@@ -172,13 +198,7 @@ impl Writer {
         } else {
             self.unsynced_batches += 1;
         }
-        result.map_err(|error| {
-            let kind = io_error(&error);
-            if !matches!(kind, StoreError::NoSpace(_)) {
-                self.fail(&error);
-            }
-            kind
-        })
+        result.map_err(|error| self.failure(&error))
     }
 
     /// Applies and answers.
@@ -199,7 +219,7 @@ impl Writer {
                 answers.push((Ok(revision), answer));
             }
         } else {
-            answers.extend(accepted.into_iter().map(|accepted| (Err(again(result)), accepted.answer)));
+            answers.extend(accepted.into_iter().map(|accepted| (Err(again_of(result)), accepted.answer)));
         }
         for (error, answer) in refused {
             let error = match error {
@@ -208,7 +228,7 @@ impl Writer {
                     StoreError::Conflict { key, current }
                 }
                 other if result.is_ok() => other,
-                _ => again(result),
+                _ => again_of(result),
             };
             answers.push((Err(error), answer));
         }
@@ -234,37 +254,53 @@ impl Writer {
 
     /// Begins the next log when this one is large, and has a snapshot of the state between them written.
     fn rotate_if_due(&mut self) {
-        if self.snapshot.as_ref().is_some_and(|thread| !thread.is_finished()) || self.failed.is_some() {
+        if self.shared.read().is_pinned() {
             return;
         }
         let (base, live_bytes) = {
             let ledger = self.shared.read();
             (ledger.current(), ledger.live_bytes() as u64)
         };
-        if self.log.len() < self.options.log_bytes.max(live_bytes) {
+        let due = self.log.len() >= self.options.log_bytes.max(live_bytes) || self.log.version < VERSION;
+        if !due && self.reclaiming.is_empty() {
             return;
         }
-        let generation = self.log.generation + 1;
-        let salt = self.options.rng.next_u64();
-        self.sync_buffered();
-        if !self.log.is_synced() || self.failed.is_some() {
-            return;
-        }
-        match Log::create(&*self.disk, generation, base, salt) {
-            Ok(log) => self.log = log,
-            Err(error) => {
-                // The old log goes on; the next batch tries again.
-                tracing::warn!(%error, "cannot begin the store's next log");
-                return;
+        if let Err(error) = self.rotate(base) {
+            // The old log goes on; the next batch tries again.
+            tracing::warn!(%error, "cannot begin the store's next log");
+            for answer in self.reclaiming.drain(..) {
+                // Nobody may wait for the answer any more.
+                drop(answer.send(Err(again(&error))));
             }
         }
+    }
+
+    fn rotate(&mut self, base: Revision) -> Result<(), StoreError> {
+        if let Some(failed) = &self.failed {
+            return Err(StoreError::Io(failed.clone()));
+        }
+        if !self.log.is_synced() {
+            self.unsynced_batches = 0;
+            self.log.sync().map_err(|error| self.failure(&error))?;
+        }
+        let (generation, salt) = (self.log.generation + 1, self.options.rng.next_u64());
+        let log = Log::create(&*self.disk, generation, base, salt, self.options.fill_bytes);
+        self.log = log.map_err(|error| io_error(&error))?;
         self.shared.write().pin(Some(base));
-        let (disk, shared, stopping) = (self.disk.clone(), self.shared.clone(), self.stopping.clone());
-        let work = move || write_snapshot(&*disk, &shared, &stopping, generation, base, salt);
+        let answers = std::mem::take(&mut self.reclaiming);
+        let job = SnapshotJob::new(self.disk.clone(), self.shared.clone(), generation, base, salt, answers);
+        let stopping = self.stopping.clone();
+        let wake = self.wake.clone();
+        let work = move || {
+            job.run(&stopping);
+            // A full queue wakes the writer by itself.
+            drop(wake.upgrade().map(|queue| queue.try_send(Message::Look)));
+        };
         self.snapshot = std::thread::Builder::new().name("store-snapshot".into()).spawn(work).ok();
         if self.snapshot.is_none() {
             self.shared.write().pin(None);
         }
+        Ok(())
     }
 
     fn stop(mut self) {
@@ -301,61 +337,14 @@ fn linger(queue: &mut mpsc::Receiver<Message>, inbox: &mut Vec<Message>, last_le
 }
 
 /// The same failure for each commit of a batch.
-fn again(result: &Result<(), StoreError>) -> StoreError {
-    match result {
-        Err(StoreError::NoSpace(why)) => StoreError::NoSpace(why.clone()),
-        Err(error) => StoreError::Io(error.to_string()),
-        Ok(()) => StoreError::Closed,
-    }
+fn again_of(result: &Result<(), StoreError>) -> StoreError {
+    result.as_ref().err().map_or(StoreError::Closed, again)
 }
 
-/// Whether the snapshot was written. Removes the generations that nothing needs any more.
-fn write_snapshot(
-    disk: &dyn Disk,
-    shared: &Shared,
-    stopping: &AtomicBool,
-    generation: u64,
-    base: Revision,
-    salt: u64,
-) -> bool {
-    let next_page = |last: Option<&[u8]>| {
-        if stopping.load(Ordering::Relaxed) {
-            return Err(StoreError::Closed);
-        }
-        shared.read().page_behind(last, base, PAGE_LEN)
-    };
-    let written = snapshot::write(disk, generation, base, salt, next_page);
-    shared.write().pin(None);
-    let result = written.and_then(|()| remove_before(disk, generation).map_err(SnapshotError::from));
-    match result {
-        Ok(()) => true,
-        Err(SnapshotError::Store(StoreError::Closed)) => false,
-        Err(error) => {
-            tracing::warn!(%error, generation, "the store's snapshot failed; older logs are kept");
-            false
-        }
+pub(super) fn again(error: &StoreError) -> StoreError {
+    match error {
+        StoreError::NoSpace(why) => StoreError::NoSpace(why.clone()),
+        StoreError::Io(why) => StoreError::Io(why.clone()),
+        error => StoreError::Io(error.to_string()),
     }
-}
-
-/// Keeps the snapshot before `generation` and what follows it; removes the rest, oldest first.
-fn remove_before(disk: &dyn Disk, generation: u64) -> io::Result<()> {
-    let files = Files::list(disk)?;
-    let Some(keep) = files.snapshots.iter().copied().rfind(|number| *number < generation) else {
-        return Ok(());
-    };
-    let mut old: Vec<u64> = files.snapshots.iter().chain(&files.logs).copied().filter(|n| *n < keep).collect();
-    old.sort_unstable();
-    old.dedup();
-    for number in old {
-        for (name, exists) in [
-            (snapshot_name(number), files.snapshots.contains(&number)),
-            (log_name(number), files.logs.contains(&number)),
-        ] {
-            if exists {
-                disk.remove(&name)?;
-            }
-        }
-        disk.sync_names()?;
-    }
-    Ok(())
 }
