@@ -96,6 +96,38 @@ impl Schedule {
         }
     }
 
+    /// The last time after `after` and not later than `until`, and whether there were more than `many` before it.
+    pub fn latest(
+        &self,
+        after: Timestamp,
+        until: Timestamp,
+        zone: &TimeZone,
+        many: usize,
+    ) -> Option<(Timestamp, bool)> {
+        let first = self.next(after, zone).filter(|at| *at <= until)?;
+        let mut times = std::iter::successors(Some(first), |at| self.next(*at, zone)).take_while(|at| *at <= until);
+        let is_many = times.nth(many).is_some();
+        if let Times::Every(period) = &self.times {
+            let period = i64::try_from(period.as_secs()).ok()?.max(1);
+            let periods = (until.as_second() - first.as_second()) / period;
+            return Some((first + SignedDuration::from_secs(periods * period), is_many));
+        }
+        // A window that doubles finds the last time without walking through all of them.
+        let mut window = SignedDuration::from_mins(2);
+        let mut latest = loop {
+            let from = until.checked_sub(window).ok().filter(|from| *from > after);
+            match from.and_then(|from| self.next(from, zone)) {
+                Some(at) if at <= until => break at,
+                _ if from.is_none() => break first,
+                _ => window = window.checked_mul(2)?,
+            }
+        };
+        while let Some(next) = self.next(latest, zone).filter(|at| *at <= until) {
+            latest = next;
+        }
+        Some((latest, is_many))
+    }
+
     fn first_from(&self, mut at: Zoned) -> Option<Timestamp> {
         let Times::Fields { minute, hour, month, .. } = &self.times else { return None };
         let year_last = at.year().checked_add(YEARS_MAX)?;
@@ -387,5 +419,24 @@ mod tests {
     fn zones_are_known_by_their_own_spelling_alone() {
         let known = ["UTC", "Europe/Rome", "europe/rome", "Europe/InvalidRome", "Etc/GMT+3", "Local", "EST5EDT"];
         assert_eq!(known.map(is_zone), [true, true, false, false, true, false, true]);
+    }
+
+    #[test]
+    fn the_latest_time_is_found_without_walking_and_many_are_told_from_few() {
+        let latest = |text: &str, after: &str| {
+            let until = "2026-01-01T12:00:30Z".parse().unwrap();
+            Schedule::parse(text).unwrap().latest(after.parse().unwrap(), until, &TimeZone::UTC, 100)
+        };
+        let shown = |text: &str, after: &str| {
+            latest(text, after).map_or("none".to_owned(), |(at, many)| format!("{at} {many}"))
+        };
+        assert_eq!(shown("* * * * *", "2026-01-01T11:58:00Z"), "2026-01-01T12:00:00Z false");
+        assert_eq!(shown("* * * * *", "2025-01-01T00:00:00Z"), "2026-01-01T12:00:00Z true");
+        assert_eq!(shown("0 0 1 * *", "2025-06-15T00:00:00Z"), "2026-01-01T00:00:00Z false");
+        assert_eq!(shown("0-9 3 * * *", "2025-12-31T00:00:00Z"), "2026-01-01T03:09:00Z false");
+        assert_eq!(shown("@every 7m", "2026-01-01T11:00:00Z"), "2026-01-01T11:56:00Z false");
+        assert_eq!(shown("@every 1s", "2025-01-01T00:00:00Z"), "2026-01-01T12:00:30Z true");
+        assert_eq!(shown("0 0 30 2 *", "2025-01-01T00:00:00Z"), "none");
+        assert_eq!(shown("* * * * *", "2026-01-01T12:00:00Z"), "none");
     }
 }

@@ -3,9 +3,11 @@
 //! No controller reads a clock, sleeps, remembers or writes: `client::driver` runs them all. A controller knows the
 //! resources it decides about and no other controller; they meet only in the API.
 
+mod cron_job;
 mod daemon_set;
 mod definitions;
 mod deployment;
+mod disruption;
 mod endpoint_slice;
 mod endpoints;
 mod garbage;
@@ -21,6 +23,7 @@ mod pods;
 mod rank;
 mod replica_set;
 mod resource_quota;
+mod role_aggregation;
 mod root_ca;
 mod service_account;
 mod services;
@@ -30,6 +33,7 @@ mod template;
 #[cfg(test)]
 mod testing;
 mod tree;
+mod ttl_after_finished;
 mod volume_protection;
 
 use std::sync::Arc;
@@ -37,8 +41,10 @@ use std::sync::Arc;
 use api::Gvr;
 use cache::Controller;
 
+pub use cron_job::CronJobController;
 pub use daemon_set::DaemonSetController;
 pub use deployment::DeploymentController;
+pub use disruption::DisruptionController;
 pub use endpoint_slice::EndpointSliceController;
 pub use endpoints::EndpointsController;
 pub use garbage::GarbageCollector;
@@ -49,10 +55,12 @@ pub use node_lifecycle::NodeLifecycleController;
 pub use pod_garbage::PodGarbageCollector;
 pub use replica_set::ReplicaSetController;
 pub use resource_quota::ResourceQuotaController;
+pub use role_aggregation::ClusterRoleAggregation;
 pub use root_ca::RootCaPublisher;
 pub use service_account::ServiceAccountController;
 pub use stateful_set::StatefulSetController;
 pub use taint_eviction::TaintEvictionController;
+pub use ttl_after_finished::TtlAfterFinished;
 pub use volume_protection::{ClaimProtection, VolumeProtection};
 
 /// A resource that the API server serves and that can be listed, watched and deleted: one version of each.
@@ -84,6 +92,10 @@ pub fn all(settings: &Settings) -> Vec<Arc<dyn Controller>> {
         Arc::new(StatefulSetController),
         Arc::new(DaemonSetController),
         Arc::new(JobController),
+        Arc::new(CronJobController),
+        Arc::new(TtlAfterFinished),
+        Arc::new(DisruptionController),
+        Arc::new(ClusterRoleAggregation),
         Arc::new(EndpointSliceController),
         Arc::new(EndpointsController),
         Arc::new(ServiceAccountController),
