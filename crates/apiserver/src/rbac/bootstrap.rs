@@ -133,12 +133,21 @@ fn role(policy: &RolePolicy) -> Wanted {
     Wanted { resource, object }
 }
 
-/// A role's own rules, or the rules of all that it sums up.
+/// A role's own rules, or the rules of all that it sums up: each once, in the order in which the aggregation controller
+/// would put them, so that it has nothing to write at the start.
 fn rules(policy: &RolePolicy) -> Vec<Value> {
     if policy.aggregates.is_empty() {
         return policy.rules.iter().map(|line| rule(line)).collect();
     }
-    policy::roles().filter(|part| part.aggregates_to == policy.aggregates).flat_map(rules).collect()
+    let mut parts: Vec<_> = policy::roles().filter(|part| part.aggregates_to == policy.aggregates).collect();
+    parts.sort_by_key(|part| part.name);
+    let mut sum: Vec<Value> = Vec::new();
+    for rule in parts.into_iter().flat_map(rules) {
+        if !sum.contains(&rule) {
+            sum.push(rule);
+        }
+    }
+    sum
 }
 
 /// One list of a line, sorted as upstream sorts it.
