@@ -10,6 +10,7 @@ use store::Store;
 use tokio::task::JoinSet;
 
 use crate::bootstrap;
+use crate::components::Components;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::seams::Seams;
@@ -54,6 +55,7 @@ pub struct Engine {
     caches: Arc<Caches>,
     services: Services,
     metrics: Arc<Metrics>,
+    components: Components,
     seams: OnceLock<Seams>,
     /// It goes down: it tells the others no longer that it lives.
     pub(crate) leaving: AtomicBool,
@@ -80,8 +82,21 @@ impl Engine {
         tasks.spawn(feed::follow(store.clone(), served.clone(), revision));
         let tasks = Mutex::new(tasks);
         let (seams, metrics, leaving) = (OnceLock::new(), Arc::default(), AtomicBool::new(false));
-        let engine =
-            Arc::new(Self { served, store, clock, rng, config, caches, services, metrics, seams, leaving, tasks });
+        let components = Components::default();
+        let engine = Arc::new(Self {
+            served,
+            store,
+            clock,
+            rng,
+            config,
+            caches,
+            services,
+            metrics,
+            components,
+            seams,
+            leaving,
+            tasks,
+        });
         let weak = Arc::downgrade(&engine);
         {
             let mut tasks = engine.tasks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -134,6 +149,11 @@ impl Engine {
 
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// The parts of the control plane that run in this process.
+    pub fn components(&self) -> &Components {
+        &self.components
     }
 
     pub(crate) fn services(&self) -> &Services {

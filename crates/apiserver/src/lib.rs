@@ -7,6 +7,7 @@
 pub mod admission;
 pub mod bootstrap;
 pub mod causes;
+pub mod components;
 pub mod connect;
 pub mod custom;
 pub mod dangling;

@@ -63,6 +63,8 @@ pub struct Resource {
     pub returns_deleted: bool,
     /// `spec.finalizers` holds it besides `metadata.finalizers` (namespaces).
     pub finalized_by_spec: bool,
+    /// There is no deletion of a whole collection (namespaces).
+    pub deleted_singly: bool,
     /// Dependents outlive it unless the deletion says otherwise. The text warns whoever lets it; empty warns nobody.
     pub orphans: Option<&'static str>,
     /// It is given addresses and ports (services).
@@ -110,10 +112,14 @@ pub enum Review {
     SelfSubject,
     /// No question but the older form of pods/binding, which is not stored either.
     Binding,
+    /// Read and never written: how the parts of the control plane are, as they are asked.
+    Components,
 }
 
 /// Verbs of a stored resource, in discovery's order.
 const STORED_VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+/// The same without the deletion of a collection.
+const SINGLE_VERBS: &[&str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
 /// The same, in the order in which upstream lists them for custom resources.
 const CUSTOM_VERBS: &[&str] = &["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
 
@@ -153,6 +159,7 @@ impl Resource {
             unnamed: false,
             returns_deleted: false,
             finalized_by_spec: false,
+            deleted_singly: false,
             orphans: None,
             allocates: false,
             name_rule: api::validation::name::dns1123_subdomain,
@@ -172,7 +179,9 @@ impl Resource {
     pub fn verbs(&self) -> &'static [&'static str] {
         match (&self.custom, self.review) {
             (Some(_), _) => CUSTOM_VERBS,
+            (None, Some(Review::Components)) => &["get", "list"],
             (None, Some(_)) => &["create"],
+            (None, None) if self.deleted_singly => SINGLE_VERBS,
             (None, None) => STORED_VERBS,
         }
     }

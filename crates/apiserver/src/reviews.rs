@@ -53,7 +53,7 @@ pub(crate) async fn answer(
             rules
         }
         Review::Token => token_status(seams, &object).await,
-        Review::Binding => return Err(Status::internal("a binding is no review")),
+        Review::Binding | Review::Components => return Err(Status::internal("no review is asked so")),
     };
     tree::set(&mut object, "status", status);
     output::finish(form.media, Answer::json(201, output::json_of(&object)))

@@ -16,7 +16,7 @@ use std::sync::OnceLock;
 
 pub use decode::{Decoded, Validation, bad_request, convert_tree, decode, decode_any, decode_tree, syntax_error};
 pub use defaults::apply_defaults;
-pub use normalize::{normalize, normalize_time};
+pub use normalize::{normalize, normalize_time, settle};
 use serde_json::Value;
 
 use crate::name::{Gvk, Str};

@@ -8,7 +8,8 @@ use serde_json::{Map as Json, Value};
 use super::{Field, Presence, Schema, Type};
 use crate::quantity::Quantity;
 
-/// Brings a tree that decodes cleanly into the form that is stored and sent. Idempotent.
+/// Brings a tree that decodes cleanly into the form that is sent, but for required lists that are empty: whoever gives one
+/// owns it, and only [`settle`] makes it null. Idempotent.
 pub fn normalize(value: &mut Value, schema: Schema<'_>) {
     match (schema.ty(), value) {
         (Type::Struct(of), Value::Object(fields)) => {
@@ -52,14 +53,42 @@ fn stays(value: &mut Value, field: &Field, part: Schema<'_>) -> bool {
     match field.presence {
         Presence::Optional => !is_zero(value),
         Presence::Pointer => !is_empty(value, part),
-        Presence::Always | Presence::Required => {
-            // An empty list is none at all once it has been through upstream's storage.
-            if is_empty(value, part) {
-                *value = Value::Null;
+        Presence::Always | Presence::Required | Presence::Verbatim => true,
+    }
+}
+
+/// An empty list or map in a field that is always written is none at all once it has been through upstream's storage.
+pub fn settle(value: &mut Value, schema: Schema<'_>) {
+    if holds_empty(value) {
+        settle_empty(value, schema);
+    }
+}
+
+/// Most objects hold none, which is seen without looking at their types.
+fn holds_empty(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.is_empty() || items.iter().any(holds_empty),
+        Value::Object(fields) => fields.is_empty() || fields.values().any(holds_empty),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+fn settle_empty(value: &mut Value, schema: Schema<'_>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let Some(part) = schema.child(name) else { continue };
+                if schema.field(name).is_some_and(|field| field.presence.is_always()) && is_empty(value, part) {
+                    *value = Value::Null;
+                }
+                settle_empty(value, part);
             }
-            true
         }
-        Presence::Verbatim => true,
+        Value::Array(items) => {
+            let Some(part) = schema.item() else { return };
+            items.iter_mut().for_each(|item| settle_empty(item, part));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 

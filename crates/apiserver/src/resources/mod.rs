@@ -30,6 +30,7 @@ use crate::resource::Resource;
 pub fn all() -> Vec<Resource> {
     vec![
         core::binding::resource(),
+        core::componentstatus::resource(),
         core::configmap::resource(),
         core::endpoints::resource(),
         core::event::resource(),

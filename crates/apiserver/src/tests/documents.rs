@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use api::protobuf::wire::Fields;
+use expect_test::expect;
 use http::request::Parts;
 use http_body_util::BodyExt;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::kit::kit;
 use crate::openapi;
 use crate::registry::Registry;
 use crate::resource::Resource;
@@ -127,4 +129,52 @@ fn what_is_described_otherwise_has_another_address() {
     let changed = Resource { schema: secret.schema.clone(), ..Resource::clone(maps) };
     registry.insert(changed);
     assert_ne!(openapi::mark(&registry), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_parts_of_the_control_plane_say_how_they_are() {
+    let kit = kit().await;
+    let table = async |line: &str| {
+        let (code, body) = kit.ask(line).accept("application/json;as=Table;v=v1;g=meta.k8s.io").send().await;
+        let rows = body["rows"].as_array().cloned().unwrap_or_default();
+        let rows: Vec<String> = rows.iter().map(|row| row["cells"].to_string()).collect();
+        format!("{code}\n{}", rows.join("\n"))
+    };
+    let list = "GET /api/v1/componentstatuses";
+    expect![[r#"
+        200
+        ["controller-manager","Unhealthy","no lease kube-system/kube-controller-manager: nobody leads",""]
+        ["scheduler","Unhealthy","no lease kube-system/kube-scheduler: nobody leads",""]
+        ["etcd-0","Healthy","ok",""]"#]]
+    .assert_eq(&table(list).await);
+    let lease = json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "kube-scheduler"},
+        "spec": {"holderIdentity": "n1", "leaseDurationSeconds": 15, "renewTime": "2025-12-31T23:59:50.000000Z"},
+    });
+    kit.create("/apis/coordination.k8s.io/v1/namespaces/kube-system/leases", lease).await;
+    kit.engine.components().add(crate::components::CONTROLLERS, || true);
+    expect![[r#"
+        200
+        ["controller-manager","Healthy","ok",""]
+        ["scheduler","Healthy","ok",""]
+        ["etcd-0","Healthy","ok",""]"#]]
+    .assert_eq(&table(list).await);
+    kit.clock.advance(jiff::SignedDuration::from_secs(6));
+    kit.engine.components().add(crate::components::CONTROLLERS, || false);
+    expect![[r#"
+        200
+        ["controller-manager","Unhealthy","kube-controller-manager has ended",""]
+        ["scheduler","Unhealthy","lease kube-system/kube-scheduler was not renewed in time",""]
+        ["etcd-0","Healthy","ok",""]"#]]
+    .assert_eq(&table(list).await);
+    let (_, body) = kit.ask("GET /api/v1/componentstatuses?fieldSelector=metadata.name%3Detcd-0").send().await;
+    expect![[r#"{"apiVersion":"v1","items":[{"conditions":[{"message":"ok","status":"True","type":"Healthy"}],"metadata":{"name":"etcd-0"}}],"kind":"ComponentStatusList","metadata":{}}"#]]
+        .assert_eq(&body.to_string());
+    for (line, wanted) in [
+        ("GET /api/v1/componentstatuses/x", 500),
+        ("GET /api/v1/componentstatuses?watch=1", 405),
+        ("DELETE /api/v1/componentstatuses/etcd-0", 405),
+    ] {
+        assert_eq!(kit.ask(line).send().await.0, wanted, "{line}");
+    }
 }

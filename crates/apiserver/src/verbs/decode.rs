@@ -108,6 +108,7 @@ pub(crate) fn decode_review(resource: &Resource, context: &RequestContext) -> Re
     let schema = schema_of(resource)?;
     let (mut object, _) = typed(&json, schema, &kind.api_version(), &kind.kind, Validation::Ignore)?;
     schema::normalize(&mut object, schema);
+    schema::settle(&mut object, schema);
     Ok(object)
 }
 

@@ -216,7 +216,10 @@ fn head(call: &Call, revision: Revision, token: Option<&str>, remaining: Option<
 }
 
 pub(crate) fn list_meta(revision: Revision, token: Option<&str>, remaining: Option<u64>) -> serde_json::Value {
-    let mut meta = serde_json::json!({ "resourceVersion": revision.to_string() });
+    let mut meta = serde_json::json!({});
+    if revision != Revision::ZERO {
+        meta["resourceVersion"] = revision.to_string().into();
+    }
     if let Some(token) = token {
         meta["continue"] = token.into();
     }
@@ -224,6 +227,17 @@ pub(crate) fn list_meta(revision: Revision, token: Option<&str>, remaining: Opti
         meta["remainingItemCount"] = remaining.into();
     }
     meta
+}
+
+/// Those of the objects that the request selects: a list of what is not stored.
+pub(crate) fn send_selected(
+    call: Call,
+    mut objects: VecDeque<Object>,
+    revision: Revision,
+) -> Result<Answer, Status> {
+    let selection = Selection::read(&call)?;
+    objects.retain(|object| selection.matches(object));
+    send(call, Page { objects, revision, token: None, remaining: None })
 }
 
 pub(super) fn send(mut call: Call, page: Page) -> Result<Answer, Status> {

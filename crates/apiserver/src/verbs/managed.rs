@@ -17,7 +17,8 @@ pub(crate) enum Tracking {
     Done,
 }
 
-/// Makes the fields that differ from `old` the writer's.
+/// Makes the fields that differ from `old` the writer's. Empty lists are owned as they were given, and only then stored
+/// as upstream stores them.
 pub(crate) fn track(
     call: &Call,
     old: Option<&Value>,
@@ -25,11 +26,14 @@ pub(crate) fn track(
     options: &WriteOptions,
     tracking: Tracking,
 ) -> Result<(), Status> {
-    if tracking == Tracking::Done {
-        return Ok(());
+    let schema = decode::schema_of(&call.resource)?;
+    if tracking == Tracking::Changes {
+        let version = call.resource.kind.api_version();
+        apply::track_update(old, new, schema, writer(call, options, &version));
     }
-    let version = call.resource.kind.api_version();
-    apply::track_update(old, new, decode::schema_of(&call.resource)?, writer(call, options, &version));
+    if call.resource.custom.is_none() {
+        schema::settle(new, schema);
+    }
     Ok(())
 }
 

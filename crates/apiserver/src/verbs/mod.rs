@@ -31,7 +31,7 @@ use futures::Stream;
 use crate::engine::Engine;
 use crate::output::{self, Form, Offer};
 use crate::request::{ResourceRequest, Verb};
-use crate::resource::{Resource, Subresource};
+use crate::resource::{Resource, Review, Subresource};
 use crate::subresources;
 use crate::user::User;
 use crate::watchcache::WatchCache;
@@ -39,6 +39,7 @@ use crate::watchcache::WatchCache;
 pub(crate) use crate::output::json_of;
 pub(crate) use commit::{CommitError, encode, put};
 pub(crate) use decode::{decode_as, decode_review, named_schema};
+pub(crate) use list::send_selected;
 pub(crate) use managed::{Tracking, foreign, track_review};
 pub(crate) use meta::{check_name, timestamp};
 pub use params::Params;
@@ -147,8 +148,13 @@ pub(crate) async fn dispatch(engine: &Arc<Engine>, context: RequestContext) -> R
     let info = &context.info;
     let registry = engine.registry();
     let resource = registry.find(&info.group, &info.version, &info.resource).ok_or_else(no_such_resource)?.clone();
-    if resource.review.is_some() {
-        return crate::reviews::answer(engine, resource, context).await;
+    match resource.review {
+        None => {}
+        Some(Review::Components) => {
+            let deprecated = resource.deprecated.unwrap_or_default();
+            return Ok(with_warning(crate::components::answer(engine, resource, context).await, deprecated));
+        }
+        Some(_) => return crate::reviews::answer(engine, resource, context).await,
     }
     let stored = registry.stored(&resource).clone();
     let cache = engine.caches().get(&stored.gvr).ok_or_else(no_such_resource)?.clone();
@@ -200,6 +206,9 @@ fn with_warning(answer: Result<Answer, Status>, warning: &str) -> Answer {
 }
 
 async fn dispatch_verb(call: Call) -> Result<Answer, Status> {
+    if !call.resource.verbs().contains(&call.context.info.verb.as_str()) {
+        return Err(Status::method_not_allowed(call.about()));
+    }
     match call.context.info.verb {
         Verb::Get => get::get(call).await,
         Verb::List => list::list(call).await,

@@ -122,6 +122,7 @@ pub(crate) fn prepare_create(call: &Call, object: &mut Value, options: &WriteOpt
 fn normalize(resource: &Resource, object: &mut Value) {
     if let Some(schema) = schema::builtin().lookup(&resource.schema) {
         schema::normalize(object, schema);
+        schema::settle(object, schema);
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use apiserver::engine::EngineConfig;
 use apiserver::resource::Scope;
-use apiserver::{Engine, Server, ServerConfig};
+use apiserver::{Engine, Server, ServerConfig, components};
 use client::{Client, Env, Hub, Recorder};
 use launcher::credentials::{API_PORT, NodeConfig, PKI_DIR, SERVICE_ACCOUNT_GROUPS, api_addresses};
 use launcher::driver::fds;
@@ -137,7 +137,8 @@ fn start_scheduler(tasks: &mut JoinSet<()>, server: &Arc<Server>, config: &NodeC
     let client = Client::new(Local::transport(server, SCHEDULER, &[]), "kube-scheduler");
     let hub = scheduler::run::follow(Hub::builder(client.clone())).start(env);
     let recorder = Recorder::start(client.clone(), "default-scheduler", &config.node, env.clone());
-    tasks.spawn(scheduler::run::run(client, hub, recorder, env.clone()));
+    let running = tasks.spawn(scheduler::run::run(client, hub, recorder, env.clone()));
+    server.engine().components().add(components::SCHEDULER, move || !running.is_finished());
 }
 
 /// All controllers share one cache, read as the controller manager; each writes as its own service account.
@@ -151,9 +152,10 @@ fn start_controllers(tasks: &mut JoinSet<()>, server: &Arc<Server>, authority: &
     let all = controllers::all(&settings);
     let client = Client::new(Local::transport(server, CONTROLLERS, &[]), "kube-controller-manager");
     let hub = Hub::builder(client).controllers(&all).start(env);
-    let server = server.clone();
-    let transport_for = move |user: &str| Local::transport(&server, user, &SERVICE_ACCOUNT_GROUPS);
-    tasks.spawn(client::driver::run(hub, all, transport_for, env.clone()));
+    let at = server.clone();
+    let transport_for = move |user: &str| Local::transport(&at, user, &SERVICE_ACCOUNT_GROUPS);
+    let running = tasks.spawn(client::driver::run(hub, all, transport_for, env.clone()));
+    server.engine().components().add(components::CONTROLLERS, move || !running.is_finished());
 }
 
 /// Everything built in that is stored.

@@ -17,6 +17,7 @@ pub fn resource() -> Resource {
         selectable_fields: &["status.phase"],
         subresources: &[Subresource::Finalize, Subresource::Status],
         finalized_by_spec: true,
+        deleted_singly: true,
         name_rule: api::validation::name::dns1123_label,
         columns: const {
             &[

@@ -12,7 +12,9 @@ pub fn resource() -> Resource {
         name_rule: path_segment,
         columns: const {
             &columns([
-                "io.k8s.api.rbac.v1.ClusterRoleBinding.roleRef",
+                // Upstream's printer still shows what v1beta1 said of the field.
+                "RoleRef can only reference a ClusterRole in the global namespace. If the RoleRef cannot be resolved, \
+                 the Authorizer must return an error.",
                 "Users in the clusterRoleBinding",
                 "Groups in the clusterRoleBinding",
                 "ServiceAccounts in the clusterRoleBinding",
