@@ -14,6 +14,7 @@ mod patch;
 mod replicas;
 mod subresource;
 mod update;
+mod warnings;
 mod watch;
 mod wire;
 mod workloads;

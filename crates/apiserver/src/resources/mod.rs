@@ -23,6 +23,7 @@ pub mod rbac;
 pub mod resource;
 pub mod scheduling;
 pub mod storage;
+pub(crate) mod warnings;
 
 use crate::resource::Resource;
 

@@ -230,11 +230,7 @@ pub(crate) fn list_meta(revision: Revision, token: Option<&str>, remaining: Opti
 }
 
 /// Those of the objects that the request selects: a list of what is not stored.
-pub(crate) fn send_selected(
-    call: Call,
-    mut objects: VecDeque<Object>,
-    revision: Revision,
-) -> Result<Answer, Status> {
+pub(crate) fn send_selected(call: Call, mut objects: VecDeque<Object>, revision: Revision) -> Result<Answer, Status> {
     let selection = Selection::read(&call)?;
     objects.retain(|object| selection.matches(object));
     send(call, Page { objects, revision, token: None, remaining: None })

@@ -30,6 +30,7 @@ pub fn resource() -> Resource {
             validate: Some(validate),
             validate_update: Some(validate_update),
             validate_status: Some(validate_status),
+            warn: Some(workload::template_warnings),
             ..Hooks::default()
         },
         ..Resource::of::<DaemonSet>()

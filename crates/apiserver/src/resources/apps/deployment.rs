@@ -40,7 +40,7 @@ pub fn resource() -> Resource {
             validate: Some(validate),
             validate_update: Some(workload::same_selector),
             validate_status: Some(validate_status),
-            warn: Some(workload::name_warning),
+            warn: Some(workload::warnings),
             ..Hooks::default()
         },
         ..Resource::of::<Deployment>()

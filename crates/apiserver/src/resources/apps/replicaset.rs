@@ -22,7 +22,7 @@ pub fn resource() -> Resource {
             validate: Some(validate),
             validate_update: Some(workload::same_selector),
             validate_status: Some(|new, _| validate_status(new)),
-            warn: Some(workload::name_warning),
+            warn: Some(workload::warnings),
             ..Hooks::default()
         },
         ..Resource::of::<ReplicaSet>()

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::workload::{self, OVER_REPLICAS, count, negative};
 use crate::resource::{Column, HookContext, Hooks, Resource, Subresource};
+use crate::resources::warnings::claim_spec;
 use crate::tree;
 
 pub fn resource() -> Resource {
@@ -170,8 +171,14 @@ fn validate_status(new: &Value, old: &Value) -> Vec<Cause> {
     causes
 }
 
-fn warn(set: &Value, _: Option<&Value>) -> Vec<String> {
+fn warn(set: &Value, old: Option<&Value>) -> Vec<String> {
+    let mut warnings = workload::template_warnings(set, old);
+    let claims = Path::new("spec.volumeClaimTemplates");
+    for (i, claim) in tree::list(set, "spec.volumeClaimTemplates").iter().enumerate() {
+        warnings.extend(claim_spec(&claim["spec"], &claims.index(i)));
+    }
     let why = "a negative value retains all historical revisions; a value >= 0 is recommended";
     let kept = tree::int(set, "spec.revisionHistoryLimit").is_some_and(|limit| limit < 0);
-    kept.then(|| format!("spec.revisionHistoryLimit: {why}")).into_iter().collect()
+    warnings.extend(kept.then(|| format!("spec.revisionHistoryLimit: {why}")));
+    warnings
 }

@@ -173,3 +173,17 @@ pub fn name_warning(new: &Value, old: Option<&Value>) -> Vec<String> {
         "this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended";
     vec![format!("metadata.name: {why}: [{}]", whys.join(" "))]
 }
+
+/// What the template is warned of, where it is new or something of the spec changed.
+pub fn template_warnings(new: &Value, old: Option<&Value>) -> Vec<String> {
+    if old.is_some_and(|old| old.get("spec") == new.get("spec")) {
+        return Vec::new();
+    }
+    let template = tree::at(new, "spec.template").unwrap_or(&Value::Null);
+    pod_rules::warnings::template(template, &Path::new("spec.template"))
+}
+
+/// The warnings of kinds whose name and template become those of pods.
+pub fn warnings(new: &Value, old: Option<&Value>) -> Vec<String> {
+    [name_warning(new, old), template_warnings(new, old)].concat()
+}

@@ -269,5 +269,6 @@ pub fn warnings(spec: &Value, path: &str) -> Vec<String> {
     let risky = indexed(spec) && over("completions", COMPLETIONS_MANY) && over("parallelism", PARALLELISM_OF_MANY_MAX);
     let why = "In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, \
                Kubernetes might not be able to track completedIndexes when a big number of indexes fail";
-    risky.then(|| format!("{path}: {why}")).into_iter().collect()
+    let template = pod_rules::warnings::template(&spec["template"], &Path::new(path).child("template"));
+    risky.then(|| format!("{path}: {why}")).into_iter().chain(template).collect()
 }

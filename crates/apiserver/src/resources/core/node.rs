@@ -25,6 +25,7 @@ pub fn resource() -> Resource {
             validate: Some(node_rules::validate),
             validate_update: Some(node_rules::validate_update),
             validate_status: Some(node_rules::validate_update),
+            warn: Some(|node, _| warn(node)),
             ..Hooks::default()
         },
         ..Resource::of::<Node>()
@@ -110,4 +111,11 @@ fn prepare_create(node: &mut Value, _: &HookContext<'_>) {
     if !taints.iter().any(|taint| tree::text(taint, "key") == NOT_READY) {
         taints.push(json!({ "key": NOT_READY, "effect": "NoSchedule" }));
     }
+}
+
+fn warn(node: &Value) -> Vec<String> {
+    let unused = "spec.externalID: this field is deprecated, and is unused by Kubernetes";
+    let unused = Some(unused).filter(|_| !tree::text(node, "spec.externalID").is_empty());
+    let gone = Some("spec.configSource: the feature is removed").filter(|_| tree::is_set(node, "spec.configSource"));
+    gone.into_iter().chain(unused).map(str::to_owned).collect()
 }

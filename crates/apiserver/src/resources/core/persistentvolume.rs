@@ -1,11 +1,14 @@
 //! PersistentVolume: storage that outlives pods.
 
+use api::validation::Path;
 use k8s_openapi::api::core::v1::PersistentVolume;
 use serde_json::{Value, json};
 
+use super::pod_rules::warnings::OLD_VOLUMES;
 use super::{persistentvolume_rules, volume_cells};
 use crate::resource::{Column, HookContext, Hooks, Resource, Subresource};
 use crate::resources::cells;
+use crate::resources::warnings::{CLASS_ANNOTATION, annotation, node_term};
 use crate::tree;
 
 pub fn resource() -> Resource {
@@ -49,6 +52,7 @@ pub fn resource() -> Resource {
             prepare_update: Some(prepare_update),
             validate: Some(persistentvolume_rules::validate),
             validate_update: Some(persistentvolume_rules::validate_update),
+            warn: Some(|volume, _| warn(volume)),
             ..Hooks::default()
         },
         ..Resource::of::<PersistentVolume>()
@@ -74,4 +78,24 @@ fn prepare_update(new: &mut Value, old: &Value, context: &HookContext<'_>) {
     if tree::at(new, time) == tree::at(old, time) || !tree::is_set(new, time) {
         tree::set(new, time, crate::verbs::timestamp(context.now));
     }
+}
+
+fn warn(volume: &Value) -> Vec<String> {
+    let path = Path::new("spec");
+    let mut warnings: Vec<String> = annotation(volume, CLASS_ANNOTATION, &Path::default()).into_iter().collect();
+    if tree::text(volume, "spec.persistentVolumeReclaimPolicy") == "Recycle" {
+        let why = "The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use dynamic provisioning.";
+        warnings.push(format!("{}: {why}", path.child("persistentVolumeReclaimPolicy")));
+    }
+    let at = path.child("nodeAffinity").child("required").child("nodeSelectorTerms");
+    for (i, term) in tree::list(volume, "spec.nodeAffinity.required.nodeSelectorTerms").iter().enumerate() {
+        warnings.extend(node_term(term, false, &at.index(i)));
+    }
+    for kind in ["cephfs", "photonPersistentDisk", "scaleIO", "storageos", "glusterfs", "rbd"] {
+        let Some((_, why)) = OLD_VOLUMES.iter().find(|(old, _)| *old == kind) else { continue };
+        if tree::is_set(&volume["spec"], kind) {
+            warnings.push(format!("{}: {why}", path.child(if kind == "storageos" { "storageOS" } else { kind })));
+        }
+    }
+    warnings
 }

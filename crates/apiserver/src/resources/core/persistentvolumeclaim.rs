@@ -1,11 +1,13 @@
 //! PersistentVolumeClaim: storage that pods ask for.
 
+use api::validation::Path;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use serde_json::{Value, json};
 
 use super::{persistentvolumeclaim_rules, volume_cells};
 use crate::resource::{Column, HookContext, Hooks, Resource, Subresource};
 use crate::resources::cells;
+use crate::resources::warnings::{CLASS_ANNOTATION, annotation, claim_spec};
 use crate::tree;
 
 pub fn resource() -> Resource {
@@ -43,6 +45,7 @@ pub fn resource() -> Resource {
             validate: Some(persistentvolumeclaim_rules::validate),
             validate_update: Some(persistentvolumeclaim_rules::validate_update),
             validate_status: Some(persistentvolumeclaim_rules::validate_status),
+            warn: Some(|claim, _| warn(claim)),
             ..Hooks::default()
         },
         ..Resource::of::<PersistentVolumeClaim>()
@@ -61,4 +64,9 @@ fn capacity(claim: &Value) -> Value {
 fn prepare_create(claim: &mut Value, _: &HookContext<'_>) {
     tree::set(claim, "status", json!({ "phase": "Pending" }));
     volume_cells::both_sources(claim);
+}
+
+fn warn(claim: &Value) -> Vec<String> {
+    let class = annotation(claim, CLASS_ANNOTATION, &Path::default());
+    class.into_iter().chain(claim_spec(&claim["spec"], &Path::new("spec"))).collect()
 }

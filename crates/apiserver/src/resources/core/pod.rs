@@ -46,6 +46,7 @@ pub fn resource() -> Resource {
             validate_update: Some(pod_rules::validate_update),
             validate_status: Some(pod_rules::validate_status),
             validate_part: Some(pod_rules::part),
+            warn: Some(pod_rules::warnings::pod),
             graceful_deletion: Some(grace),
             ..Hooks::default()
         },

@@ -27,7 +27,7 @@ pub fn resource() -> Resource {
                 }),
             ]
         },
-        hooks: Hooks { validate: Some(validate), ..Hooks::default() },
+        hooks: Hooks { validate: Some(validate), warn: Some(warn), ..Hooks::default() },
         ..Resource::of::<PodTemplate>()
     }
 }
@@ -35,4 +35,11 @@ pub fn resource() -> Resource {
 fn validate(object: &Value) -> Vec<Cause> {
     let empty = Value::Object(serde_json::Map::new());
     pod_rules::validate_template(object.get("template").unwrap_or(&empty), &Path::new("template"))
+}
+
+fn warn(new: &Value, old: Option<&Value>) -> Vec<String> {
+    if old.is_some_and(|old| old["template"] == new["template"]) {
+        return Vec::new();
+    }
+    pod_rules::warnings::template(&new["template"], &Path::new("template"))
 }

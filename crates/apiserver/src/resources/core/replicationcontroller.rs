@@ -27,7 +27,7 @@ pub fn resource() -> Resource {
             // Upstream checks an update as a new object and as an update.
             validate_update: Some(|new, _| validate(new)),
             validate_status: Some(|new, _| replicaset::validate_status(new)),
-            warn: Some(workload::name_warning),
+            warn: Some(workload::warnings),
             ..Hooks::default()
         },
         ..Resource::of::<ReplicationController>()

@@ -1,5 +1,6 @@
 //! Service: one address in front of many pods.
 
+use api::validation::Path;
 use k8s_openapi::api::core::v1::Service;
 use serde_json::{Value, json};
 
@@ -7,6 +8,7 @@ use super::service_rules;
 use crate::resource::{Column, HookContext, Hooks, Resource, Subresource};
 use crate::resources::apps::workload::labels_text;
 use crate::resources::cells::or_none;
+use crate::resources::warnings::{cidr, ip};
 use crate::tree;
 
 pub fn resource() -> Resource {
@@ -26,6 +28,7 @@ pub fn resource() -> Resource {
             validate: Some(service_rules::validate),
             validate_update: Some(service_rules::validate_update),
             validate_status: Some(service_rules::validate_status),
+            warn: Some(|service, _| warn(service)),
             ..Hooks::default()
         },
         ..Resource::of::<Service>()
@@ -160,4 +163,46 @@ fn drop_left_over(new: &mut Value, old: &Value) {
     if !is_reachable(new) && is_reachable(old) && tree::at(new, path) == tree::at(old, path) {
         tree::remove(new, path);
     }
+}
+
+/// What has no effect, goes out of use, or is an address in an odd form.
+fn warn(service: &Value) -> Vec<String> {
+    let text = |field: &str| tree::text(service, &format!("spec.{field}"));
+    let path = Path::new("spec");
+    let (is_external, is_headless) =
+        (text("type") == "ExternalName", text("type") == "ClusterIP" && text("clusterIP") == "None");
+    let external_ips = tree::texts(service, "spec.externalIPs");
+    let mut warnings = Vec::new();
+    let mut say = |when: bool, what: &str| warnings.extend(when.then(|| what.to_owned()));
+    let hints =
+        tree::at(service, "metadata.annotations").and_then(|all| all.get("service.kubernetes.io/topology-aware-hints"));
+    say(
+        hints.is_some(),
+        "annotation service.kubernetes.io/topology-aware-hints is deprecated, please use service.kubernetes.io/topology-mode \
+         instead",
+    );
+    for (i, address) in tree::texts(service, "spec.clusterIPs").into_iter().enumerate() {
+        ip(address, &path.child("clusterIPs").index(i)).into_iter().for_each(|odd| say(true, &odd));
+    }
+    say(is_headless && !text("loadBalancerIP").is_empty(), "spec.loadBalancerIP is ignored for headless services");
+    say(is_headless && !external_ips.is_empty(), "spec.externalIPs is ignored for headless services");
+    say(is_headless && text("sessionAffinity") != "None", "spec.SessionAffinity is ignored for headless services");
+    for (i, address) in external_ips.iter().enumerate() {
+        ip(address, &path.child("externalIPs").index(i)).into_iter().for_each(|odd| say(true, &odd));
+    }
+    say(
+        !external_ips.is_empty() && !is_headless && !is_external,
+        "spec.externalIPs is deprecated and may no longer be implemented in some clusters",
+    );
+    ip(text("loadBalancerIP"), &path.child("loadBalancerIP")).into_iter().for_each(|odd| say(true, &odd));
+    for (i, range) in tree::texts(service, "spec.loadBalancerSourceRanges").into_iter().enumerate() {
+        cidr(range.trim(), &path.child("loadBalancerSourceRanges").index(i)).iter().for_each(|odd| say(true, odd));
+    }
+    let ignored = "spec.externalIPs is ignored when spec.type is \"ExternalName\"";
+    say(is_external && !external_ips.is_empty(), ignored);
+    let ignored = "spec.externalName is ignored when spec.type is not \"ExternalName\"";
+    say(!is_external && !text("externalName").is_empty(), ignored);
+    let old = "spec.trafficDistribution: \"PreferClose\" is deprecated; use \"PreferSameZone\"";
+    say(text("trafficDistribution") == "PreferClose", old);
+    warnings
 }

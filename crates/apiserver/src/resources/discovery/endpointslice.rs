@@ -1,11 +1,13 @@
 //! EndpointSlice: a part of the addresses behind a Service.
 
 use api::status::Cause;
+use api::validation::Path;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde_json::Value;
 
 use crate::causes::{invalid_value, required};
 use crate::resource::{Column, HookContext, Hooks, Resource};
+use crate::resources::warnings::ip;
 use crate::tree;
 
 const SHOWN_MAX: usize = 3;
@@ -29,6 +31,7 @@ pub fn resource() -> Resource {
             prepare_update: Some(prepare_update),
             validate: Some(validate),
             validate_update: Some(validate_update),
+            warn: Some(warn),
             ..Hooks::default()
         },
         ..Resource::of::<EndpointSlice>()
@@ -80,4 +83,23 @@ fn prepare_update(new: &mut Value, old: &Value, _: &HookContext<'_>) {
         let generation = tree::int(old, "metadata.generation").unwrap_or_default();
         tree::set(new, "metadata.generation", generation + 1);
     }
+}
+
+/// Names in place of addresses, and addresses in odd forms but for those that a controller made.
+fn warn(new: &Value, old: Option<&Value>) -> Vec<String> {
+    const OURS: [&str; 2] = ["endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io"];
+    let mut warnings = Vec::new();
+    if old.is_none() && tree::text(new, "addressType") == "FQDN" {
+        warnings.push("spec.addressType: FQDN endpoints are deprecated".to_owned());
+    }
+    let by = tree::at(new, "metadata.labels").and_then(|labels| labels.get("endpointslice.kubernetes.io/managed-by"));
+    if by.and_then(Value::as_str).is_some_and(|by| OURS.contains(&by)) {
+        return warnings;
+    }
+    for (i, endpoint) in tree::list(new, "endpoints").iter().enumerate() {
+        for (j, address) in tree::texts(endpoint, "addresses").into_iter().enumerate() {
+            warnings.extend(ip(address, &Path::new("endpoints").index(i).child("addresses").index(j)));
+        }
+    }
+    warnings
 }

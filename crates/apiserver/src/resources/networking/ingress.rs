@@ -37,6 +37,7 @@ pub fn resource() -> Resource {
             validate: Some(ingress_rules::validate),
             validate_create: Some(ingress_rules::validate_create),
             validate_status: Some(ingress_rules::validate_status),
+            warn: Some(warn),
             ..Hooks::default()
         },
         ..Resource::of::<Ingress>()
@@ -71,4 +72,13 @@ fn ports(ingress: &Value) -> Value {
 
 fn prepare_create(ingress: &mut Value, _: &HookContext<'_>) {
     tree::set(ingress, "status", json!({ "loadBalancer": {} }));
+}
+
+fn warn(new: &Value, old: Option<&Value>) -> Vec<String> {
+    const CLASS: &str = "kubernetes.io/ingress.class";
+    let annotated = tree::at(new, "metadata.annotations").is_some_and(|found| found.get(CLASS).is_some());
+    if old.is_some() || !annotated || tree::is_set(new, "spec.ingressClassName") {
+        return Vec::new();
+    }
+    vec![format!("annotation {CLASS:?} is deprecated, please use 'spec.ingressClassName' instead")]
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::resource::{Column, Hooks, Resource};
 use crate::resources::core::{pod_rules, resource_names};
 use crate::resources::fields::{immutable, path};
+use crate::resources::warnings::node_label;
 use crate::tree;
 
 pub fn resource() -> Resource {
@@ -22,7 +23,12 @@ pub fn resource() -> Resource {
                 Column::age(),
             ]
         },
-        hooks: Hooks { validate: Some(validate), validate_update: Some(validate_update), ..Hooks::default() },
+        hooks: Hooks {
+            validate: Some(validate),
+            validate_update: Some(validate_update),
+            warn: Some(|class, _| warn(class)),
+            ..Hooks::default()
+        },
         ..Resource::of::<RuntimeClass>()
     }
 }
@@ -54,4 +60,10 @@ fn validate(class: &Value) -> Vec<Cause> {
 
 fn validate_update(new: &Value, old: &Value) -> Vec<Cause> {
     immutable(new, old, "handler")
+}
+
+fn warn(class: &Value) -> Vec<String> {
+    let selected = tree::at(class, "scheduling.nodeSelector").and_then(Value::as_object);
+    let old = selected.into_iter().flatten().filter_map(|(key, _)| node_label(key));
+    old.map(|why| format!("scheduling.nodeSelector: {why}")).collect()
 }

@@ -1,10 +1,12 @@
 //! CSIStorageCapacity: how much a driver can still give in one part of the cluster.
 
+use api::validation::Path;
 use k8s_openapi::api::storage::v1::CSIStorageCapacity;
 
 use super::rules;
 use crate::resource::{Column, Hooks, Resource};
 use crate::resources::cells;
+use crate::resources::warnings::node_selector;
 use crate::tree;
 
 pub fn resource() -> Resource {
@@ -26,6 +28,7 @@ pub fn resource() -> Resource {
         hooks: Hooks {
             validate: Some(rules::csi_storage_capacity),
             validate_update: Some(rules::csi_storage_capacity_update),
+            warn: Some(|capacity, _| node_selector(capacity.get("nodeTopology"), &Path::new("nodeTopology"))),
             ..Hooks::default()
         },
         ..Resource::of::<CSIStorageCapacity>()

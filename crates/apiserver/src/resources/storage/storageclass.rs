@@ -1,10 +1,12 @@
 //! StorageClass: how volumes of one sort are made.
 
+use api::validation::Path;
 use k8s_openapi::api::storage::v1::StorageClass;
 use serde_json::Value;
 
 use super::rules;
 use crate::resource::{Column, Hooks, Resource};
+use crate::resources::warnings::node_label;
 use crate::tree;
 
 pub fn resource() -> Resource {
@@ -34,6 +36,7 @@ pub fn resource() -> Resource {
         hooks: Hooks {
             validate: Some(rules::storage_class),
             validate_update: Some(rules::storage_class_update),
+            warn: Some(|class, _| warn(class)),
             ..Hooks::default()
         },
         ..Resource::of::<StorageClass>()
@@ -51,4 +54,16 @@ pub fn is_default(class: &Value) -> bool {
     ["storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"]
         .iter()
         .any(|key| annotations.and_then(|all| all.get(*key)).and_then(Value::as_str) == Some("true"))
+}
+
+fn warn(class: &Value) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (i, topology) in tree::list(class, "allowedTopologies").iter().enumerate() {
+        let path = Path::new("allowedTopologies").index(i).child("matchLabelExpressions");
+        for (j, expression) in tree::list(topology, "matchLabelExpressions").iter().enumerate() {
+            let why = node_label(tree::text(expression, "key"));
+            warnings.extend(why.map(|why| format!("{}: {why}", path.index(j).child("key"))));
+        }
+    }
+    warnings
 }

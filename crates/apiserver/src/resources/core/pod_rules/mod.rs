@@ -9,6 +9,7 @@ mod containers;
 mod env;
 mod mounts;
 mod network;
+mod paths;
 mod placement;
 mod probes;
 mod projected;
@@ -21,6 +22,7 @@ mod status;
 mod tests;
 mod update;
 mod volumes;
+pub mod warnings;
 mod windows;
 
 use api::status::Cause;

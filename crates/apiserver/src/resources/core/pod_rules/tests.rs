@@ -489,3 +489,99 @@ fn names_and_policies_of_the_pod_have_a_form() {
         "#]],
     );
 }
+
+fn check_warnings(spec: Value, annotations: Value, expected: Expect) {
+    let mut pod = pod(spec);
+    pod["metadata"]["annotations"] = annotations;
+    expected.assert_eq(&super::warnings::pod(&pod, None).iter().map(|line| format!("{line}\n")).collect::<String>());
+}
+
+#[test]
+fn what_is_going_out_of_use_is_warned_of() {
+    check_warnings(json!({}), json!({}), expect![[""]]);
+    check_warnings(
+        json!({
+            "nodeSelector": {"beta.kubernetes.io/os": "linux"},
+            "affinity": {
+                "nodeAffinity": {
+                    "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+                        {"matchExpressions": [{"key": "node-role.kubernetes.io/master", "operator": "Exists"}]}]},
+                    "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1, "preference":
+                        {"matchExpressions": [{"key": "a", "operator": "In", "values": ["b", "c d"]}]}}],
+                },
+                "podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "z"}]},
+                "podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1, "podAffinityTerm": {"topologyKey": "z"}}]},
+            },
+            "topologySpreadConstraints": [{"topologyKey": "failure-domain.beta.kubernetes.io/zone", "maxSkew": 1}],
+            "volumes": [
+                {"name": "g", "gitRepo": {"repository": "r"}},
+                {"name": "e", "ephemeral": {"volumeClaimTemplate": {"spec": {"resources": {"requests": {"storage": "1500m"}}}}}},
+            ],
+            "terminationGracePeriodSeconds": -1,
+        }),
+        json!({"security.alpha.kubernetes.io/sysctls": "a", "container.seccomp.security.alpha.kubernetes.io/c": "b", "seccomp.security.alpha.kubernetes.io/pod": "b"}),
+        expect![[r#"
+            spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use "kubernetes.io/os" instead
+            spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[0].key: node-role.kubernetes.io/master is use "node-role.kubernetes.io/control-plane" instead
+            spec.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].preference.matchExpressions[0].values[1]: c d is invalid, a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')
+            spec.topologySpreadConstraints[0].topologyKey: failure-domain.beta.kubernetes.io/zone is deprecated since v1.17; use "topology.kubernetes.io/zone" instead
+            spec.topologySpreadConstraints[0].labelSelector: a null labelSelector results in matching no pod
+            metadata.annotations[security.alpha.kubernetes.io/sysctls]: non-functional in v1.11+; use the "sysctls" field instead
+            spec.volumes[0].gitRepo: deprecated in v1.11, and disabled by default in v1.33+
+            spec.volumes[1].ephemeral.volumeClaimTemplate.spec.resources.requests[storage]: fractional byte value "1500m" is invalid, must be an integer
+            metadata.annotations[seccomp.security.alpha.kubernetes.io/pod]: non-functional in v1.27+; use the "seccompProfile" field instead
+            metadata.annotations[container.seccomp.security.alpha.kubernetes.io/c]: non-functional in v1.27+; use the "seccompProfile" field instead
+            spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1
+            spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].labelSelector: a null labelSelector results in matching no pod
+            spec.affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].podAffinityTerm.labelSelector: a null labelSelector results in matching no pod
+        "#]],
+    );
+}
+
+#[test]
+fn what_gets_in_each_others_way_is_warned_of() {
+    check_warnings(
+        json!({
+            "initContainers": [{"name": "i", "image": "i", "ports": [{"containerPort": 80, "name": "http"}]}],
+            "c": {
+                "env": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}, {"name": "A", "value": "$(A)3"}],
+                "resources": {"limits": {"memory": "1500m"}},
+                "ports": [
+                    {"containerPort": 80, "name": "http"}, {"containerPort": 80, "hostPort": 8080},
+                    {"containerPort": 80, "hostPort": 8080, "hostIP": "1.2.3.4"}, {"containerPort": 81, "hostIP": "1.2.3.4"},
+                ],
+            },
+            "hostAliases": [{"ip": "2001:DB8::1", "hostnames": ["a"]}, {"ip": "2001:DB8::1", "hostnames": ["b"]}],
+            "imagePullSecrets": [{"name": "a"}, {"name": "a"}, {"name": ""}],
+            "dnsConfig": {"nameservers": ["::ffff:1.2.3.4"]},
+            "volumes": [
+                {"name": "m", "configMap": {"name": "k", "items": [{"key": "a", "path": "x/y"}, {"key": "b", "path": "x"}]}},
+                {"name": "p", "projected": {"sources": [
+                    {"secret": {"name": "s", "items": [{"key": "a", "path": "t/"}]}}, {"serviceAccountToken": {"path": "t"}}, {}]}},
+            ],
+        }),
+        json!({}),
+        expect![[r#"
+            volume "m" (ConfigMap "k"): overlapping paths: "x" with "x/y"
+            volume "p" (Projected) has no sources provided
+            volume "p" (Projected): overlapping paths: "t" (ServiceAccountToken) with "t" (Secret "s")
+            spec.hostAliases[1].ip: duplicate ip "2001:DB8::1"
+            spec.imagePullSecrets[1].name: duplicate name "a"
+            spec.imagePullSecrets[2].name: invalid empty name ""
+            spec.containers[0].resources.limits[memory]: fractional byte value "1500m" is invalid, must be an integer
+            spec.containers[0].resources.requests[memory]: fractional byte value "1500m" is invalid, must be an integer
+            spec.containers[0].env[1]: hides previous definition of "A", which may be dropped when using apply
+            spec.containers[0].ports[0]: duplicate port definition with spec.initContainers[0].ports[0]
+            spec.containers[0].ports[1]: overlapping port definition with spec.initContainers[0].ports[0]
+            spec.containers[0].ports[1]: overlapping port definition with spec.containers[0].ports[0]
+            spec.containers[0].ports[2]: overlapping port definition with spec.initContainers[0].ports[0]
+            spec.containers[0].ports[2]: overlapping port definition with spec.containers[0].ports[0]
+            spec.containers[0].ports[2]: dangerously ambiguous port definition with spec.containers[0].ports[1]
+            spec.containers[0].ports[3]: hostIP set without hostPort: {Name: HostPort:0 ContainerPort:81 Protocol:TCP HostIP:1.2.3.4}
+            spec.containers[0].ports[0]: duplicate port name "http" with spec.initContainers[0].ports[0], services and probes that select ports by name will use spec.initContainers[0].ports[0]
+            spec.dnsConfig.nameservers[0]: non-standard IP address "::ffff:1.2.3.4" will be considered invalid in a future Kubernetes release: use "1.2.3.4"
+            spec.hostAliases[0].ip: IPv6 address "2001:DB8::1" should be in RFC 5952 canonical format ("2001:db8::1")
+            spec.hostAliases[1].ip: IPv6 address "2001:DB8::1" should be in RFC 5952 canonical format ("2001:db8::1")
+        "#]],
+    );
+}
