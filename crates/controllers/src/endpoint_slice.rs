@@ -1,24 +1,19 @@
 //! EndpointSlice: the pods behind each Service, in slices of at most a hundred, one set of ports and one address family
 //! each.
-//!
-//! A plan changes as few slices as it can, because every change is sent to every node: endpoints stay in the slice they
-//! are in, removed ones leave gaps, and new ones fill the fullest slice with room.
 
 use std::collections::BTreeMap;
 
 use api::{Gvr, Key, Object};
 use cache::index::{BY_SERVICE, SERVICE_NAME, service_of};
-use cache::{Action, Change, Controller, Interest, Note, Plan, PlanError, Precondition, Snapshot, Step};
+use cache::{Change, Controller, Interest, Note, Plan, PlanError, Snapshot};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::owners::controller_reference;
 use crate::pods::PODS;
 use crate::services::{Backend, SERVICES, backends, is_served, labels_of, service_keys};
-use crate::tree::{Tree, set, tree_of};
+use crate::slices::{ENDPOINT_SLICES, Group, MANAGED_BY, Slices, group_of, present};
+use crate::tree::{Tree, tree_of};
 
-pub(crate) const ENDPOINT_SLICES: Gvr = Gvr::new("discovery.k8s.io", "v1", "endpointslices");
-pub(crate) const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 const OURS: &str = "endpointslice-controller.k8s.io";
 const ENDPOINTS_MAX: usize = 100;
 
@@ -28,9 +23,6 @@ pub struct EndpointSliceController;
 fn is_ours(slice: &Object) -> bool {
     slice.label(MANAGED_BY) == Some(OURS)
 }
-
-/// Slices of one address family and one set of ports.
-type Group = (String, String);
 
 impl Controller for EndpointSliceController {
     fn name(&self) -> &'static str {
@@ -63,21 +55,14 @@ impl Controller for EndpointSliceController {
             return Ok(Plan::nothing());
         }
         let wanted = wanted(snapshot, &service, &key.namespace)?;
-        let mut slices = BTreeMap::<Group, Vec<Value>>::new();
-        let place = key.to_string();
-        for slice in snapshot.by_index(&ENDPOINT_SLICES, BY_SERVICE.name, &place).filter(|slice| is_ours(slice)) {
-            let tree = tree_of(slice)?;
-            slices.entry(group_of(tree.text("addressType"), tree.at("ports"))).or_default().push(tree);
-        }
-        let mut plan = Plan::nothing();
-        let labels = slice_labels(&service);
-        for (group, endpoints) in &wanted {
-            let slices = slices.remove(group).unwrap_or_default();
-            fill(&mut plan, object, &labels, group, endpoints, &slices);
-        }
-        for slice in slices.into_values().flatten() {
-            plan.push(delete(&slice));
-        }
+        let slices = Slices {
+            owner: object,
+            labels: slice_labels(&service),
+            annotations: None,
+            identity: |endpoint| endpoint.text("targetRef.uid").to_owned(),
+            endpoints_max: ENDPOINTS_MAX,
+        };
+        let mut plan = slices.plan(present(snapshot, key, is_ours)?, wanted);
         // A failure is told about the Service, as upstream does.
         for step in &mut plan.steps {
             let message = format!("Error updating Endpoint Slices for Service {key}: {{error}}");
@@ -85,12 +70,6 @@ impl Controller for EndpointSliceController {
         }
         Ok(plan)
     }
-}
-
-fn group_of(family: &str, ports: &Value) -> Group {
-    let mut ports = ports.as_array().cloned().unwrap_or_default();
-    ports.sort_by_key(Value::to_string);
-    (family.to_owned(), Value::Array(ports).to_string())
 }
 
 /// The endpoints that there shall be. A Service without pods has an empty slice for each of its families.
@@ -137,75 +116,6 @@ fn endpoint(service: &Value, backend: &Backend, addresses: &[&str]) -> Value {
         endpoint["hostname"] = json!(hostname);
     }
     endpoint
-}
-
-/// Makes the slices of one group hold exactly the endpoints.
-fn fill(plan: &mut Plan, service: &Object, labels: &Value, group: &Group, endpoints: &[Value], slices: &[Value]) {
-    let id = |endpoint: &Value| endpoint.text("targetRef.uid").to_owned();
-    let mut missing: BTreeMap<String, &Value> = endpoints.iter().map(|endpoint| (id(endpoint), endpoint)).collect();
-    let mut contents: Vec<Vec<Value>> = Vec::new();
-    for slice in slices.iter() {
-        // What is still wanted stays where it is, in its newest form.
-        let kept = slice.items("endpoints").iter().filter_map(|endpoint| missing.remove(&id(endpoint)).cloned());
-        contents.push(kept.collect());
-    }
-    let mut missing: Vec<Value> = missing.into_values().cloned().collect();
-    let mut by_fill: Vec<usize> = (0..slices.len()).collect();
-    by_fill.sort_by_key(|index| std::cmp::Reverse(contents[*index].len()));
-    for index in by_fill {
-        let room = ENDPOINTS_MAX.saturating_sub(contents[index].len()).min(missing.len());
-        contents[index].extend(missing.drain(..room));
-    }
-    let mut kept_any = false;
-    for (slice, content) in slices.iter().zip(contents) {
-        let is_last = !kept_any && endpoints.is_empty();
-        if content.is_empty() && !is_last {
-            plan.push(delete(slice));
-            continue;
-        }
-        kept_any = true;
-        let is_same = slice.items("endpoints") == content.as_slice() && slice.at("metadata.labels") == labels;
-        if !is_same {
-            let mut object = slice.clone();
-            object["endpoints"] = Value::Array(content);
-            set(&mut object, "metadata.labels", labels.clone());
-            let key = Key::new(object.text("metadata.namespace"), object.text("metadata.name"));
-            plan.push(Action::Update { resource: ENDPOINT_SLICES, key, subresource: "".into(), object });
-        }
-    }
-    while !missing.is_empty() || (endpoints.is_empty() && !kept_any) {
-        kept_any = true;
-        let some: Vec<Value> = missing.drain(..missing.len().min(ENDPOINTS_MAX)).collect();
-        plan.push(create(service, labels, group, some));
-    }
-}
-
-fn create(service: &Object, labels: &Value, group: &Group, endpoints: Vec<Value>) -> Step {
-    let ports: Value = serde_json::from_str(&group.1).unwrap_or_default();
-    let object = json!({
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {
-            "generateName": format!("{}-", service.name()),
-            "namespace": service.namespace(),
-            "labels": labels,
-            "ownerReferences": [controller_reference(service)],
-        },
-        "addressType": group.0,
-        "endpoints": endpoints,
-        "ports": ports,
-    });
-    Action::Create { resource: ENDPOINT_SLICES, namespace: service.namespace().into(), object }.into()
-}
-
-fn delete(slice: &Value) -> Action {
-    Action::Delete {
-        resource: ENDPOINT_SLICES,
-        key: Key::new(slice.text("metadata.namespace"), slice.text("metadata.name")),
-        precondition: Precondition { uid: Some(slice.text("metadata.uid").into()), revision: None },
-        propagation: None,
-        grace_period_secs: None,
-    }
 }
 
 fn slice_labels(service: &Value) -> Value {

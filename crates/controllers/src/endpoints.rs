@@ -11,7 +11,7 @@ use crate::pods::PODS;
 use crate::services::{Backend, SERVICES, backends, is_served, labels_of, service_keys};
 use crate::tree::{Tree, set, tree_of};
 
-const ENDPOINTS: Gvr = Gvr::new("", "v1", "endpoints");
+pub(crate) const ENDPOINTS: Gvr = Gvr::new("", "v1", "endpoints");
 /// More addresses are cut off and the object is marked.
 const ADDRESSES_MAX: usize = 1000;
 const OVER_CAPACITY: &str = "endpoints.kubernetes.io/over-capacity";

@@ -9,6 +9,7 @@ mod definitions;
 mod deployment;
 mod disruption;
 mod endpoint_slice;
+mod endpoint_slice_mirroring;
 mod endpoints;
 mod garbage;
 mod history;
@@ -27,6 +28,7 @@ mod role_aggregation;
 mod root_ca;
 mod service_account;
 mod services;
+mod slices;
 mod stateful_set;
 mod taint_eviction;
 mod template;
@@ -46,6 +48,7 @@ pub use daemon_set::DaemonSetController;
 pub use deployment::DeploymentController;
 pub use disruption::DisruptionController;
 pub use endpoint_slice::EndpointSliceController;
+pub use endpoint_slice_mirroring::EndpointSliceMirroring;
 pub use endpoints::EndpointsController;
 pub use garbage::GarbageCollector;
 pub use job::JobController;
@@ -98,6 +101,7 @@ pub fn all(settings: &Settings) -> Vec<Arc<dyn Controller>> {
         Arc::new(ClusterRoleAggregation),
         Arc::new(EndpointSliceController),
         Arc::new(EndpointsController),
+        Arc::new(EndpointSliceMirroring),
         Arc::new(ServiceAccountController),
         Arc::new(RootCaPublisher::new(settings.authority.clone())),
         Arc::new(NamespaceController::new(&settings.served)),
