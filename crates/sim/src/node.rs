@@ -167,13 +167,39 @@ impl Agent {
             "startTime": now,
             "conditions": [condition("Initialized"), condition("ContainersReady"), condition("Ready"), condition("PodScheduled")],
         });
+        if self.say(&pod, status).await
+            && let Some(code) = exit_code(&pod)
+        {
+            self.end(&pod, code).await;
+        }
+    }
+
+    /// The pod's container ends by itself after a while.
+    async fn end(&self, pod: &Object, code: i64) {
+        tokio::time::sleep(Duration::from_millis(self.env.rng.below(WORK_MS_MAX))).await;
+        let now = seconds(self.env.clock.now());
+        let unready = |kind: &str| json!({"type": kind, "status": "False", "lastTransitionTime": now});
+        let ended = json!({"exitCode": code, "startedAt": now, "finishedAt": now, "reason": "Simulated"});
+        let container = json!({"name": "c", "image": "exit", "imageID": "exit", "ready": false, "restartCount": 0,
+            "state": {"terminated": ended}});
+        let status = json!({
+            "phase": if code == 0 { "Succeeded" } else { "Failed" },
+            "conditions": [unready("ContainersReady"), unready("Ready")],
+            "containerStatuses": [container],
+        });
+        self.say(pod, status).await;
+    }
+
+    /// Writes a pod's status, as often as it takes. Whether the pod is still there.
+    async fn say(&self, pod: &Object, status: Value) -> bool {
         let patch = Patch::Strategic(json!({"metadata": {"uid": pod.uid()}, "status": status}));
         while let Err(error) = self.client.patch_object(&Pod::GVR, &pod.key(), "status", &patch).await {
             if error.is_not_found() || error.is_conflict() {
-                return;
+                return false;
             }
             tokio::time::sleep(RETRY).await;
         }
+        true
     }
 
     async fn stop(self, pod: Object) {
@@ -187,6 +213,12 @@ impl Agent {
             tokio::time::sleep(RETRY).await;
         }
     }
+}
+
+/// An image `exit:CODE` is a program that does nothing and ends with that code; all others run for ever.
+fn exit_code(pod: &Object) -> Option<i64> {
+    let tree = pod.tree().ok()?;
+    tree.pointer("/spec/containers/0/image")?.as_str()?.strip_prefix("exit:")?.parse().ok()
 }
 
 fn seconds(at: Timestamp) -> String {

@@ -27,6 +27,22 @@ pub fn deployment(name: &str, replicas: u64, image: &str) -> Value {
     })
 }
 
+/// A workload of another kind, whose pods run `image`. `spec` is what its spec has beside selector and template.
+pub fn workload(api_version: &str, kind: &str, name: &str, image: &str, mut spec: Value) -> Value {
+    spec["selector"] = json!({"matchLabels": {"app": name}});
+    spec["template"] = json!({
+        "metadata": {"labels": {"app": name}},
+        "spec": {"containers": [{"name": "c", "image": image}]},
+    });
+    json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": name, "namespace": "default"}, "spec": spec})
+}
+
+/// A Job's spec, for itself or for the template of a CronJob.
+pub fn job_spec(image: &str, mut spec: Value) -> Value {
+    spec["template"] = json!({"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": image}]}});
+    spec
+}
+
 /// Does one random thing to the cluster, whose nodes are `nodes`.
 pub async fn step(cluster: &mut Cluster, nodes: &[&str]) {
     let rng = cluster.env.rng.clone();

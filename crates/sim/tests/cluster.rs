@@ -1,10 +1,15 @@
 //! Whole clusters in simulated time.
 
-use api::Object;
 use api::typed::{Deployment, Event, Node, Pod, Typed};
-use client::ListQuery;
+use api::{Gvr, Key, Object};
+use client::{ListQuery, Patch};
+use serde_json::{Value, json};
 use sim::{Checker, Cluster, Faults, workload};
 
+const STATEFUL_SETS: Gvr = Gvr::new("apps", "v1", "statefulsets");
+const DAEMON_SETS: Gvr = Gvr::new("apps", "v1", "daemonsets");
+const JOBS: Gvr = Gvr::new("batch", "v1", "jobs");
+const CRON_JOBS: Gvr = Gvr::new("batch", "v1", "cronjobs");
 const NODES: [&str; 3] = ["a", "b", "c"];
 
 async fn start(seed: u64) -> Cluster {
@@ -194,4 +199,106 @@ fn a_leader_that_stops_in_order_hands_over_at_once() {
         cluster.pass(4).await;
         assert_eq!(*leaders.lock().unwrap(), ["one", "two"]);
     });
+}
+
+/// The pods of the default namespace whose name starts so: name, node and phase.
+fn pods_of(cluster: &Cluster, prefix: &str) -> Vec<(String, String, String)> {
+    let snapshot = cluster.truth.snapshot();
+    let pods = snapshot.list(&Pod::GVR, Some("default")).filter(|pod| pod.name().starts_with(prefix));
+    let text = |pod: &Object, path: &[&str]| cache::index::text_at(pod.json(), path).unwrap_or_default();
+    pods.map(|pod| (pod.name().to_owned(), text(pod, &["spec", "nodeName"]), text(pod, &["status", "phase"]))).collect()
+}
+
+/// A StatefulSet that rolls, a DaemonSet, Jobs that fail and succeed and a CronJob, while nodes die and the network loses
+/// and delays: each ends as it says, every pod counted once.
+async fn every_kind(seed: u64) {
+    let mut cluster = start(seed).await;
+    let admin = cluster.admin();
+    let create = async |gvr: &Gvr, object: Value| {
+        admin.create_object(gvr, "default", &object).await.unwrap();
+    };
+    cluster.set_faults(Faults::BAD);
+    let parallel = json!({"replicas": 4, "serviceName": "db", "podManagementPolicy": "Parallel",
+        "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 2}}});
+    create(
+        &STATEFUL_SETS,
+        workload::workload("apps/v1", "StatefulSet", "db", "image:1", json!({"replicas": 3, "serviceName": "db"})),
+    )
+    .await;
+    create(&STATEFUL_SETS, workload::workload("apps/v1", "StatefulSet", "kv", "image:1", parallel)).await;
+    create(&DAEMON_SETS, workload::workload("apps/v1", "DaemonSet", "log", "image:1", json!({}))).await;
+    let job = |name: &str, spec: Value| json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec});
+    create(&JOBS, job("sum", workload::job_spec("exit:0", json!({"completions": 12, "parallelism": 4})))).await;
+    create(
+        &JOBS,
+        job(
+            "map",
+            workload::job_spec("exit:0", json!({"completions": 7, "parallelism": 3, "completionMode": "Indexed"})),
+        ),
+    )
+    .await;
+    create(&JOBS, job("bad", workload::job_spec("exit:3", json!({"backoffLimit": 2})))).await;
+    let template = json!({"spec": workload::job_spec("exit:0", json!({}))});
+    let cron = json!({"schedule": "*/10 * * * *", "jobTemplate": template, "successfulJobsHistoryLimit": 2});
+    create(
+        &CRON_JOBS,
+        json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "tick"}, "spec": cron}),
+    )
+    .await;
+    cluster.pass(60).await;
+    for (gvr, name) in [(STATEFUL_SETS, "db"), (STATEFUL_SETS, "kv"), (DAEMON_SETS, "log")] {
+        let image = json!({"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "image:2"}]}}}});
+        admin.patch_object(&gvr, &Key::new("default", name), "", &Patch::Strategic(image)).await.unwrap();
+    }
+    cluster.pass(15).await;
+    cluster.kill_node("c");
+    cluster.pass(1800).await;
+    cluster.start_node("c");
+    cluster.pass(300).await;
+    cluster.set_faults(Faults::default());
+    cluster.pass(1800).await;
+
+    assert_eq!(cluster.pending_plans(), [""; 0], "seed {seed}");
+    let names = |prefix: &str| pods_of(&cluster, prefix).into_iter().map(|(name, ..)| name).collect::<Vec<_>>();
+    assert_eq!(names("db-"), ["db-0", "db-1", "db-2"], "seed {seed}");
+    assert_eq!(names("kv-"), ["kv-0", "kv-1", "kv-2", "kv-3"], "seed {seed}");
+    let mut nodes: Vec<_> = pods_of(&cluster, "log-").into_iter().map(|(_, node, _)| node).collect();
+    nodes.sort();
+    assert_eq!(nodes, NODES, "seed {seed}");
+    let snapshot = cluster.truth.snapshot();
+    let status = |gvr: &Gvr, name: &str| {
+        snapshot.get(gvr, &Key::new("default", name)).unwrap().tree().unwrap()["status"].clone()
+    };
+    for (name, replicas) in [("db", 3), ("kv", 4)] {
+        let status = status(&STATEFUL_SETS, name);
+        assert_eq!(
+            (&status["updatedReplicas"], &status["availableReplicas"]),
+            (&json!(replicas), &json!(replicas)),
+            "seed {seed}: {status}"
+        );
+        assert_eq!(status["currentRevision"], status["updateRevision"], "seed {seed}");
+    }
+    for (name, completions) in [("sum", 12), ("map", 7)] {
+        let status = status(&JOBS, name);
+        assert_eq!(status["succeeded"], completions, "seed {seed}: {name} {status}");
+        assert!(status["conditions"].to_string().contains("Complete"), "seed {seed}: {name} {status}");
+        let succeeded =
+            pods_of(&cluster, &format!("{name}-")).iter().filter(|(.., phase)| phase == "Succeeded").count();
+        assert!(succeeded <= completions, "seed {seed}: {name} ran {succeeded} times");
+    }
+    let bad = status(&JOBS, "bad");
+    assert!(
+        bad["failed"].as_i64() >= Some(3) && bad["conditions"].to_string().contains("BackoffLimitExceeded"),
+        "seed {seed}: {bad}"
+    );
+    let ticks: Vec<_> = snapshot.list(&JOBS, Some("default")).filter(|job| job.name().starts_with("tick-")).collect();
+    assert_eq!(ticks.len(), 2, "seed {seed}");
+    assert!(status(&CRON_JOBS, "tick")["lastSuccessfulTime"].is_string(), "seed {seed}");
+}
+
+#[test]
+fn workloads_of_every_kind_end_as_they_say_on_a_bad_network() {
+    for seed in 1..=3 {
+        sim::run(every_kind(seed));
+    }
 }
