@@ -3,8 +3,10 @@
 //! A pod that was just given a node is *assumed* there until its binding is seen in the cache or has failed, so that
 //! the next cycle already counts it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+
+use api::Object;
 
 use crate::node::NodeInfo;
 use crate::pod::PodInfo;
@@ -14,6 +16,9 @@ pub struct Cluster {
     nodes: BTreeMap<Box<str>, NodeInfo>,
     /// Pods that hold a claim, by UID, with the name of their node. The node itself may be unknown (yet).
     placed: HashMap<Box<str>, Placed>,
+    /// Those of them that say something about other pods.
+    choosy: BTreeSet<Box<str>>,
+    namespaces: BTreeMap<Box<str>, Object>,
 }
 
 struct Placed {
@@ -34,6 +39,29 @@ impl Cluster {
 
     pub fn node(&self, name: &str) -> Option<&NodeInfo> {
         self.nodes.get(name)
+    }
+
+    /// The pods that hold a claim on a known node, with that node.
+    pub fn placed(&self) -> impl Iterator<Item = (&PodInfo, &NodeInfo)> {
+        self.placed.values().filter_map(|placed| Some((&*placed.pod, self.nodes.get(&placed.node)?)))
+    }
+
+    /// Of these, those with affinities to other pods.
+    pub fn choosy(&self) -> impl Iterator<Item = (&PodInfo, &NodeInfo)> {
+        let placed = self.choosy.iter().filter_map(|uid| self.placed.get(uid));
+        placed.filter_map(|placed| Some((&*placed.pod, self.nodes.get(&placed.node)?)))
+    }
+
+    pub fn namespace(&self, name: &str) -> Option<&Object> {
+        self.namespaces.get(name)
+    }
+
+    pub fn put_namespace(&mut self, namespace: Object) {
+        self.namespaces.insert(namespace.name().into(), namespace);
+    }
+
+    pub fn remove_namespace(&mut self, name: &str) {
+        self.namespaces.remove(name);
     }
 
     /// Returns the node as it was.
@@ -80,6 +108,7 @@ impl Cluster {
     /// Returns whether it held a claim.
     pub fn remove_pod(&mut self, uid: &str) -> bool {
         let Some(placed) = self.placed.remove(uid) else { return false };
+        self.choosy.remove(uid);
         if let Some(node) = self.nodes.get_mut(&placed.node) {
             node.release(&placed.pod);
         }
@@ -90,6 +119,9 @@ impl Cluster {
         self.remove_pod(&pod.uid);
         if let Some(info) = self.nodes.get_mut(&node) {
             info.claim(&pod);
+        }
+        if pod.affinity.is_some() {
+            self.choosy.insert(pod.uid.clone());
         }
         self.placed.insert(pod.uid.clone(), Placed { pod, node, assumed });
     }

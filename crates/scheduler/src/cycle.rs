@@ -5,16 +5,18 @@ use stdx::Rng;
 use crate::cluster::Cluster;
 use crate::diagnosis::Diagnosis;
 use crate::node::NodeInfo;
-use crate::plugin::Plugin;
+use crate::plugin::{Plugin, Prepared, Rejection};
 use crate::pod::PodInfo;
 
 /// The name of the best node for the pod, or why there is none. Equal nodes are drawn by lot.
 pub fn place(pod: &PodInfo, cluster: &Cluster, plugins: &[Box<dyn Plugin>], rng: &Rng) -> Result<Box<str>, Diagnosis> {
-    let feasible = feasible_nodes(pod, cluster, plugins)?;
+    let plugins: Vec<Ready<'_>> =
+        plugins.iter().map(|plugin| Ready { plugin: &**plugin, prepared: plugin.prepare(pod, cluster) }).collect();
+    let feasible = feasible_nodes(pod, cluster, &plugins)?;
     if let [only] = feasible.as_slice() {
         return Ok(only.name.clone());
     }
-    let scores = total_scores(pod, &feasible, plugins);
+    let scores = total_scores(pod, &feasible, &plugins);
     let best = scores.iter().copied().max().unwrap_or(0);
     let winners: Vec<&NodeInfo> =
         feasible.iter().zip(&scores).filter(|(_, score)| **score == best).map(|(node, _)| *node).collect();
@@ -22,15 +24,37 @@ pub fn place(pod: &PodInfo, cluster: &Cluster, plugins: &[Box<dyn Plugin>], rng:
     Ok(winners[drawn].name.clone())
 }
 
+/// A plugin, with what it worked out for this cycle.
+struct Ready<'a> {
+    plugin: &'a dyn Plugin,
+    prepared: Option<Box<dyn Prepared + 'a>>,
+}
+
+impl Ready<'_> {
+    fn filter(&self, pod: &PodInfo, node: &NodeInfo) -> Result<(), Rejection> {
+        self.plugin.filter(pod, node)?;
+        self.prepared.as_ref().map_or(Ok(()), |prepared| prepared.filter(node))
+    }
+
+    fn scores(&self, pod: &PodInfo, nodes: &[&NodeInfo]) -> Option<Vec<i64>> {
+        if let Some(prepared) = &self.prepared {
+            return prepared.scores(nodes);
+        }
+        let mut scores: Vec<i64> = nodes.iter().map(|node| self.plugin.score(pod, node)).collect();
+        self.plugin.normalize(&mut scores);
+        Some(scores)
+    }
+}
+
 fn feasible_nodes<'a>(
     pod: &PodInfo,
     cluster: &'a Cluster,
-    plugins: &[Box<dyn Plugin>],
+    plugins: &[Ready<'_>],
 ) -> Result<Vec<&'a NodeInfo>, Diagnosis> {
     let mut diagnosis = Diagnosis::new(cluster.nodes().len());
     let mut feasible = Vec::new();
     for node in cluster.nodes() {
-        let rejection = plugins.iter().find_map(|plugin| Some((plugin.name(), plugin.filter(pod, node).err()?)));
+        let rejection = plugins.iter().find_map(|ready| Some((ready.plugin.name(), ready.filter(pod, node).err()?)));
         match rejection {
             None => feasible.push(node),
             Some((plugin, rejection)) => diagnosis.rejected(plugin, rejection),
@@ -39,12 +63,11 @@ fn feasible_nodes<'a>(
     if feasible.is_empty() { Err(diagnosis) } else { Ok(feasible) }
 }
 
-fn total_scores(pod: &PodInfo, nodes: &[&NodeInfo], plugins: &[Box<dyn Plugin>]) -> Vec<i64> {
+fn total_scores(pod: &PodInfo, nodes: &[&NodeInfo], plugins: &[Ready<'_>]) -> Vec<i64> {
     let mut totals = vec![0; nodes.len()];
-    for plugin in plugins {
-        let Some(weight) = plugin.weight() else { continue };
-        let mut scores: Vec<i64> = nodes.iter().map(|node| plugin.score(pod, node)).collect();
-        plugin.normalize(&mut scores);
+    for ready in plugins {
+        let Some(weight) = ready.plugin.weight() else { continue };
+        let Some(scores) = ready.scores(pod, nodes) else { continue };
         for (total, score) in totals.iter_mut().zip(scores) {
             *total += weight * score;
         }

@@ -8,6 +8,7 @@
 //! All deciding is synchronous and pure: [`Scheduler`] is a state machine that is fed changes and the time, and gives
 //! decisions. Only [`run`] talks to the API. One task owns the state, so the cycle reads it in place and copies nothing.
 
+mod affinity;
 mod cluster;
 mod cycle;
 mod diagnosis;

@@ -4,6 +4,7 @@
 //! (<https://kubernetes.io/docs/concepts/scheduling-eviction/scheduling-framework/>); a plugin overrides those that it
 //! has something to say at. A plugin is one file in `plugins/` and one line in the list there.
 
+use crate::cluster::Cluster;
 use crate::node::NodeInfo;
 use crate::pod::PodInfo;
 
@@ -33,13 +34,33 @@ pub enum ClusterEvent<'a> {
     },
     /// A pod that held a claim on a node is gone or ended.
     PodReleased,
+    /// A pod is on a node, or its labels changed there.
+    PodPlaced(&'a PodInfo),
     /// The waiting pod itself was changed.
     PodUpdated,
+}
+
+/// What a plugin worked out about a pod and the whole cluster, once a cycle, before it looks at single nodes.
+pub trait Prepared {
+    fn filter(&self, _node: &NodeInfo) -> Result<(), Rejection> {
+        Ok(())
+    }
+
+    /// The scores of all feasible nodes, in `0..=SCORE_MAX`; nothing where all are alike.
+    fn scores(&self, _nodes: &[&NodeInfo]) -> Option<Vec<i64>> {
+        None
+    }
 }
 
 pub trait Plugin: Send + Sync {
     /// Upstream's name.
     fn name(&self) -> &'static str;
+
+    /// For a rule about more than one node. Nothing where the pod and the cluster have no such rule, so that it costs
+    /// nothing.
+    fn prepare<'a>(&self, _pod: &'a PodInfo, _cluster: &'a Cluster) -> Option<Box<dyn Prepared + 'a>> {
+        None
+    }
 
     /// Whether the pod can run on the node at all.
     fn filter(&self, _pod: &PodInfo, _node: &NodeInfo) -> Result<(), Rejection> {

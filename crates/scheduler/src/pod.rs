@@ -5,6 +5,7 @@ use api::typed::Pod;
 use api::typed::k8s_openapi::api::core::v1::{NodeAffinity, PodSpec, Toleration};
 use api::{Key, Object};
 
+use crate::affinity::{PodAffinities, Spread};
 use crate::resources::{Resources, pod_requests, pod_requests_for_scoring};
 
 #[derive(Clone, Debug)]
@@ -22,6 +23,9 @@ pub struct PodInfo {
     pub node_affinity: Option<NodeAffinity>,
     pub tolerations: Vec<Toleration>,
     pub host_ports: Vec<HostPort>,
+    /// Where other pods are or are not to be; nothing for most pods.
+    pub affinity: Option<Box<PodAffinities>>,
+    pub spread: Vec<Spread>,
     /// Succeeded and Failed pods use nothing any more.
     pub is_terminal: bool,
     pub is_gated: bool,
@@ -53,6 +57,8 @@ impl PodInfo {
             node_name: spec.node_name.unwrap_or_default().into(),
             scheduler_name: spec.scheduler_name.unwrap_or_else(|| crate::DEFAULT_SCHEDULER.to_owned()).into(),
             node_selector: pairs(spec.node_selector.unwrap_or_default()),
+            affinity: PodAffinities::read(object, spec.affinity.as_ref()),
+            spread: spec.topology_spread_constraints.iter().flatten().map(|one| Spread::read(object, one)).collect(),
             node_affinity: spec.affinity.and_then(|affinity| affinity.node_affinity),
             tolerations: spec.tolerations.unwrap_or_default(),
         })

@@ -121,13 +121,10 @@ impl Queue {
 
     /// Wakes the pods that the event may help.
     pub fn on_event(&mut self, event: ClusterEvent<'_>, plugins: &[Box<dyn Plugin>], now: Timestamp) {
-        let woken: Vec<Uid> = self
-            .waiting
-            .iter()
-            .filter(|(_, waiting)| is_woken(waiting, event, plugins))
-            .map(|(uid, _)| uid.clone())
-            .collect();
-        // The map's order is random; arrival order makes the run repeatable.
+        let parked = self.alarms.iter().filter_map(|(_, uid)| Some((uid, self.waiting.get(uid)?)));
+        let woken: Vec<Uid> =
+            parked.filter(|(_, waiting)| is_woken(waiting, event, plugins)).map(|(uid, _)| uid.clone()).collect();
+        // Who waits longer comes first.
         let mut by_arrival: BTreeMap<u64, Uid> = BTreeMap::new();
         for uid in woken {
             by_arrival.insert(self.waiting[&uid].arrival, uid);

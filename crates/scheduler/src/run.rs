@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use api::typed::{Node, Pod, Typed};
+use api::typed::{Namespace, Node, Pod, Typed};
 use api::{Gvr, Object};
 use cache::{Change, Note};
 use client::hub::HubBuilder;
@@ -21,7 +21,7 @@ const WRITES_MAX: usize = 64;
 
 /// Adds what the scheduler follows to the cache of its process.
 pub fn follow(builder: HubBuilder) -> HubBuilder {
-    builder.resource(Pod::GVR, &[]).resource(Node::GVR, &[])
+    builder.resource(Namespace::GVR, &[]).resource(Pod::GVR, &[]).resource(Node::GVR, &[])
 }
 
 /// Runs until it is dropped. `hub` must follow what [`follow`] names.
@@ -106,6 +106,9 @@ impl Running {
         } else if *resource == Node::GVR {
             self.scheduler.on_node(change, now)
         } else {
+            if *resource == Namespace::GVR {
+                self.scheduler.on_namespace(change);
+            }
             Ok(())
         };
         if let Err(error) = taken {
@@ -118,6 +121,10 @@ impl Running {
     fn resync(&mut self, hub: &Hub) {
         let snapshot = hub.snapshot();
         let (mut nodes, mut pods) = (BTreeSet::new(), BTreeSet::new());
+        for namespace in snapshot.list(&Namespace::GVR, None) {
+            let change = Change { revision: namespace.revision(), before: None, after: Some(namespace.clone()) };
+            self.apply(&Namespace::GVR, &change);
+        }
         for resource in [Node::GVR, Pod::GVR] {
             for object in snapshot.list(&resource, None) {
                 let seen = if resource == Node::GVR { &mut nodes } else { &mut pods };

@@ -84,11 +84,21 @@ impl Scheduler {
             self.pod_gone(&pod.uid, now);
         } else if !pod.node_name.is_empty() {
             self.queue.remove(&pod.uid);
-            self.cluster.put_pod(pod);
+            self.cluster.put_pod(pod.clone());
+            self.queue.on_event(ClusterEvent::PodPlaced(&pod), &self.plugins, now);
         } else {
             self.pod_waits(pod, now);
         }
         Ok(())
+    }
+
+    /// Namespaces are told apart by their labels.
+    pub fn on_namespace(&mut self, change: &Change) {
+        match (&change.after, &change.before) {
+            (Some(namespace), _) => self.cluster.put_namespace(namespace.clone()),
+            (None, Some(gone)) => self.cluster.remove_namespace(gone.name()),
+            (None, None) => {}
+        }
     }
 
     /// Decides about the next pod, if one is due.

@@ -90,6 +90,12 @@ impl LabelSelector {
         Self { requirements: labels.into_iter().map(one).collect(), nothing: false }
     }
 
+    /// The same with more requirements.
+    pub fn narrowed(mut self, more: impl IntoIterator<Item = Requirement>) -> Self {
+        self.requirements.extend(more);
+        self
+    }
+
     pub fn is_everything(&self) -> bool {
         self.requirements.is_empty() && !self.nothing
     }

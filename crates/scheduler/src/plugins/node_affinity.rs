@@ -45,12 +45,12 @@ impl Plugin for NodeAffinity {
                 !required_matches(pod, before) && required_matches(pod, after)
             }
             ClusterEvent::PodUpdated => true,
-            ClusterEvent::PodReleased => false,
+            ClusterEvent::PodReleased | ClusterEvent::PodPlaced(_) => false,
         }
     }
 }
 
-fn required_matches(pod: &PodInfo, node: &NodeInfo) -> bool {
+pub fn required_matches(pod: &PodInfo, node: &NodeInfo) -> bool {
     if !pod.node_selector.iter().all(|(key, value)| node.labels.get(key) == Some(value)) {
         return false;
     }

@@ -44,6 +44,7 @@ impl Plugin for NodeResourcesFit {
                 before.allocatable != after.allocatable && shortages(&pod.requests, after).is_empty()
             }
             ClusterEvent::PodReleased | ClusterEvent::PodUpdated => true,
+            ClusterEvent::PodPlaced(_) => false,
         }
     }
 }

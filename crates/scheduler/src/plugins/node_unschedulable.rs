@@ -26,7 +26,7 @@ impl Plugin for NodeUnschedulable {
             ClusterEvent::NodeAdded(node) => !node.unschedulable,
             ClusterEvent::NodeUpdated { before, after } => before.unschedulable && !after.unschedulable,
             ClusterEvent::PodUpdated => tolerates_cordon(pod),
-            ClusterEvent::PodReleased => false,
+            ClusterEvent::PodReleased | ClusterEvent::PodPlaced(_) => false,
         }
     }
 }

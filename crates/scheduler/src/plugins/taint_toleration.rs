@@ -40,12 +40,12 @@ impl Plugin for TaintToleration {
             ClusterEvent::NodeAdded(node) => admits(pod, node),
             ClusterEvent::NodeUpdated { before, after } => !admits(pod, before) && admits(pod, after),
             ClusterEvent::PodUpdated => true,
-            ClusterEvent::PodReleased => false,
+            ClusterEvent::PodReleased | ClusterEvent::PodPlaced(_) => false,
         }
     }
 }
 
-fn admits(pod: &PodInfo, node: &NodeInfo) -> bool {
+pub fn admits(pod: &PodInfo, node: &NodeInfo) -> bool {
     let mut hard = node.taints.iter().filter(|taint| matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute"));
     hard.all(|taint| tolerates(&pod.tolerations, taint))
 }

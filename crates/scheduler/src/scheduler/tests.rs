@@ -33,6 +33,21 @@ impl Fixture {
         self.scheduler.on_pod(&change(&pod), at(secs)).unwrap();
     }
 
+    /// A pod with labels; `node` is where it is, if it is anywhere.
+    fn labeled(&mut self, secs: i64, name: &str, app: &str, node: &str, mut spec: Value) {
+        spec["containers"] = json!([{"name": "c"}]);
+        spec["nodeName"] = if node.is_empty() { Value::Null } else { json!(node) };
+        let metadata = json!({"namespace": "n", "name": name, "uid": name, "labels": {"app": app}});
+        self.scheduler.on_pod(&change(&json!({"metadata": metadata, "spec": spec})), at(secs)).unwrap();
+    }
+
+    fn zoned(&mut self, name: &str, zone: &str) {
+        let labels = json!({"kubernetes.io/hostname": name, "zone": zone});
+        let node = json!({"metadata": {"name": name, "uid": name, "labels": labels},
+            "status": {"allocatable": {"cpu": "8", "memory": "8Gi", "pods": "20"}}});
+        self.scheduler.on_node(&change(&node), at(0)).unwrap();
+    }
+
     fn pod_deleted(&mut self, secs: i64, name: &str) {
         let pod = json!({"metadata": {"namespace": "n", "name": name, "uid": name}});
         let change = Change { before: change(&pod).after, after: None, ..change(&pod) };
@@ -183,5 +198,137 @@ fn affinity_requires_and_prefers() {
     f.check(&expect![[r#"
         0s p -> c
         0s tolerant -> b
+    "#]]);
+}
+
+/// A term about pods of an app.
+fn term(app: &str, key: &str) -> Value {
+    json!({"labelSelector": {"matchLabels": {"app": app}}, "topologyKey": key})
+}
+
+fn required(side: &str, terms: Value) -> Value {
+    json!({"affinity": {side: {"requiredDuringSchedulingIgnoredDuringExecution": terms}}})
+}
+
+#[test]
+fn pods_keep_apart_and_a_pod_that_is_there_keeps_others_away() {
+    let mut f = Fixture::new();
+    f.zoned("a", "1");
+    f.zoned("b", "1");
+    let apart = || required("podAntiAffinity", json!([term("db", "kubernetes.io/hostname")]));
+    for name in ["db-0", "db-1", "db-2"] {
+        f.labeled(0, name, "db", "", apart());
+    }
+    // It says nothing itself, but the others do not want it.
+    f.labeled(0, "plain", "db", "", json!({}));
+    f.decide(0);
+    f.pod_deleted(5, "db-0");
+    f.decide(5);
+    f.check(&expect![[r#"
+        0s db-0 -> b
+        0s db-1 -> a
+        0s db-2: 0/2 nodes are available: 2 node(s) didn't match pod anti-affinity rules.
+        0s plain: 0/2 nodes are available: 2 node(s) didn't satisfy existing pods anti-affinity rules.
+        5s db-2 -> b
+        5s plain: 0/2 nodes are available: 2 node(s) didn't satisfy existing pods anti-affinity rules.
+    "#]]);
+}
+
+#[test]
+fn pods_go_where_others_are_and_the_first_of_a_kind_goes_anywhere() {
+    let mut f = Fixture::new();
+    f.zoned("a", "1");
+    f.zoned("b", "2");
+    f.zoned("c", "2");
+    f.labeled(0, "lonely", "web", "", required("podAffinity", json!([term("cache", "zone")])));
+    f.labeled(0, "first", "kin", "", required("podAffinity", json!([term("kin", "zone")])));
+    f.decide(0);
+    f.labeled(1, "cache", "cache", "a", json!({}));
+    f.decide(2);
+    f.labeled(3, "far", "x", "", required("podAntiAffinity", json!([term("cache", "zone")])));
+    f.decide(3);
+    f.check(&expect![[r#"
+        0s lonely: 0/3 nodes are available: 3 node(s) didn't match pod affinity rules.
+        0s first -> c
+        2s lonely -> a
+        3s far -> b
+    "#]]);
+}
+
+#[test]
+fn terms_mean_pods_of_their_namespaces() {
+    let mut f = Fixture::new();
+    f.zoned("a", "1");
+    f.labeled(0, "cache", "cache", "a", json!({}));
+    let mut elsewhere = term("cache", "zone");
+    elsewhere["namespaces"] = json!(["other"]);
+    f.labeled(0, "named", "x", "", required("podAffinity", json!([elsewhere])));
+    let mut selected = term("cache", "zone");
+    selected["namespaceSelector"] = json!({"matchLabels": {"team": "a"}});
+    f.labeled(0, "selected", "x", "", required("podAffinity", json!([selected])));
+    f.decide(0);
+    let namespace = json!({"metadata": {"name": "n", "labels": {"team": "a"}}});
+    f.scheduler.on_namespace(&change(&namespace));
+    f.zoned("b", "1");
+    f.decide(2);
+    f.check(&expect![[r#"
+        0s named: 0/1 nodes are available: 1 node(s) didn't match pod affinity rules.
+        0s selected: 0/1 nodes are available: 1 node(s) didn't match pod affinity rules.
+        2s named: 0/2 nodes are available: 2 node(s) didn't match pod affinity rules.
+        2s selected -> b
+    "#]]);
+}
+
+#[test]
+fn preferred_places_are_taken_while_they_fit() {
+    let mut f = Fixture::new();
+    f.zoned("a", "1");
+    f.zoned("b", "2");
+    f.labeled(0, "cache", "cache", "b", json!({}));
+    let prefer = |side: &str| {
+        json!({"affinity": {side: {"preferredDuringSchedulingIgnoredDuringExecution":
+            [{"weight": 10, "podAffinityTerm": term("cache", "zone")}]}}})
+    };
+    f.labeled(0, "near", "x", "", prefer("podAffinity"));
+    f.labeled(0, "far", "x", "", prefer("podAntiAffinity"));
+    f.decide(0);
+    f.check(&expect![[r#"
+        0s near -> b
+        0s far -> a
+    "#]]);
+}
+
+#[test]
+fn pods_spread_over_domains_as_far_as_the_skew_says() {
+    let spread = |when: &str, more: Value| {
+        let mut one = json!({"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": when,
+            "labelSelector": {"matchLabels": {"app": "web"}}});
+        one.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
+        json!({"topologySpreadConstraints": [one]})
+    };
+    let mut f = Fixture::new();
+    f.zoned("a", "1");
+    f.zoned("b", "2");
+    f.labeled(0, "w1", "web", "a", json!({}));
+    for name in ["w2", "w3", "w4"] {
+        f.labeled(0, name, "web", "", spread("DoNotSchedule", json!({})));
+    }
+    f.decide(0);
+    // Zone 2 has no room by name: the skew keeps the next out of zone 1, and a mere wish does not.
+    let mut pinned = spread("DoNotSchedule", json!({}));
+    pinned["nodeSelector"] = json!({"kubernetes.io/hostname": "a"});
+    f.labeled(1, "alone", "web", "", pinned);
+    f.labeled(1, "w5", "web", "a", json!({}));
+    f.labeled(1, "w6", "web", "a", json!({}));
+    f.labeled(1, "wish", "web", "", spread("ScheduleAnyway", json!({})));
+    f.labeled(1, "three", "web", "", spread("DoNotSchedule", json!({"minDomains": 3})));
+    f.decide(1);
+    f.check(&expect![[r#"
+        0s w2 -> b
+        0s w3 -> b
+        0s w4 -> a
+        1s alone -> a
+        1s wish -> b
+        1s three: 0/2 nodes are available: 2 node(s) didn't match pod topology spread constraints.
     "#]]);
 }
