@@ -14,7 +14,7 @@ use crate::resources::apiregistration::local;
 use crate::resources::flowcontrol::defaults;
 use crate::resources::scheduling::priorityclass;
 use crate::tree;
-use crate::verbs::RequestContext;
+use crate::verbs::{Answer, AnswerBody, RequestContext};
 use crate::wellknown::discovery;
 
 const NAMESPACES: &[&str] = &["default", "kube-system", "kube-public", "kube-node-lease"];
@@ -100,7 +100,13 @@ pub(crate) async fn write(engine: &Arc<Engine>, verb: Verb, object: &Value) -> R
     let name = if verb == Verb::Create { "" } else { tree::text(object, "metadata.name") };
     let key = Key::new(tree::text(object, "metadata.namespace"), name);
     let context = RequestContext::own(ResourceRequest::of(verb, &gvr, &key, ""), object.to_string());
-    Ok(Box::pin(engine.dispatch(context)).await.err())
+    Ok(match Box::pin(engine.dispatch(context)).await {
+        // The refusals of deprecated kinds (Endpoints) are answers, because they carry a warning.
+        Ok(Answer { code: 400.., body: AnswerBody::Whole(body), .. }) => {
+            Some(serde_json::from_slice(&body).map_err(Status::internal)?)
+        }
+        answer => answer.err(),
+    })
 }
 
 fn service(engine: &Engine) -> Value {

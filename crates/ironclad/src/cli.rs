@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use launcher::Layout;
-use launcher::profile::{DEFAULT_NAME, Egress};
+use launcher::profile::{DEFAULT_NAME, Datastore, Egress};
 use launcher::verbs::{delete, hello, image, logs, node, profiles, service, ssh, start, status, stop};
 
 use crate::roles;
@@ -136,12 +136,34 @@ struct StartArgs {
     /// Port of the API server on 127.0.0.1.
     #[arg(long, value_name = "PORT")]
     api_port: Option<u16>,
+    /// How many control planes, each on a node of its own; 3 survive the loss of one.
+    #[arg(long, value_name = "N")]
+    control_planes: Option<usize>,
+    /// What the control planes keep their objects in: `embedded`, `etcd` (a member on each of them), or the URLs of an etcd.
+    #[arg(long, value_name = "STORE")]
+    datastore: Option<String>,
+    #[command(flatten)]
+    etcd_files: EtcdFileArgs,
     /// Do not wait for the nodes to be ready.
     #[arg(long)]
     no_wait: bool,
     /// How long to wait, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     timeout: u64,
+}
+
+/// For an etcd that is named by its URLs.
+#[derive(Debug, Args)]
+struct EtcdFileArgs {
+    /// Certificate of the authority that signs etcd's.
+    #[arg(long, value_name = "FILE")]
+    etcd_cafile: Option<PathBuf>,
+    /// Certificate that etcd is shown.
+    #[arg(long, value_name = "FILE")]
+    etcd_certfile: Option<PathBuf>,
+    /// Key of that certificate.
+    #[arg(long, value_name = "FILE")]
+    etcd_keyfile: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -220,7 +242,7 @@ struct RoleArgs {
 pub fn run(cli: Cli) -> launcher::Result<u8> {
     let layout = Layout::new(cli.roots.home, cli.roots.run);
     match cli.verb {
-        Verb::Start(args) => start::run(&layout, &options(args)),
+        Verb::Start(args) => options(args).and_then(|options| start::run(&layout, &options)),
         Verb::Stop(which) => stop::stop(&layout, &which.profile),
         Verb::Pause(which) => stop::pause(&layout, &which.profile),
         Verb::Unpause(which) => stop::unpause(&layout, &which.profile),
@@ -265,8 +287,9 @@ fn run_image(layout: &Layout, verb: ImageVerb) -> launcher::Result<()> {
     }
 }
 
-fn options(args: StartArgs) -> start::Options {
-    start::Options {
+fn options(args: StartArgs) -> launcher::Result<start::Options> {
+    let files = args.etcd_files;
+    Ok(start::Options {
         profile: args.which.profile,
         nodes: args.nodes,
         egress: args.egress.map(|egress| match egress {
@@ -274,7 +297,14 @@ fn options(args: StartArgs) -> start::Options {
             EgressArg::None => Egress::None,
         }),
         api_port: args.api_port,
+        control_planes: args.control_planes,
+        datastore: args.datastore.map(|text| Datastore::parse(&text)).transpose()?,
+        etcd_files: start::EtcdFiles {
+            authority: files.etcd_cafile,
+            certificate: files.etcd_certfile,
+            key: files.etcd_keyfile,
+        },
         wait: !args.no_wait,
         timeout: Duration::from_secs(args.timeout),
-    }
+    })
 }

@@ -1,18 +1,20 @@
 //! Hands every node what it needs to take part: who it is, whom to trust, and its own certificates.
 //!
-//! The profile's authority lies in the profile's directory on the host. The server node gets a copy, since it signs the
-//! certificates of its own components; agents get certificates only. They are issued again at two thirds of their life.
+//! The profile's authority lies in the profile's directory on the host. Servers get a copy, since they sign the
+//! certificates of their own components; agents get certificates only. They are issued again at two thirds of their life.
+//! The store has an authority of its own: with a certificate of the cluster's, as each kubelet has, nobody may read it.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use pki::{Authority, PkiError, Request};
+use pki::{Authority, PkiError, Request, TokenKey};
 use serde::{Deserialize, Serialize};
 
+use crate::driver::member;
 use crate::layout::ProfileDirs;
-use crate::profile::{NodeSpec, Profile, Role, flag, write_atomically};
+use crate::profile::{Datastore, NodeSpec, Profile, Role, flag, write_atomically};
 use crate::trouble::{Result, Trouble};
 
 /// The file in a node's /var/lib/ironclad that says which node it is.
@@ -21,6 +23,8 @@ pub const NODE_FILE: &str = "node.json";
 pub const PKI_DIR: &str = "pki";
 /// The port of the API server on the server's own address.
 pub const API_PORT: u16 = 6443;
+/// In [`PKI_DIR`] of a server: how it is known to etcd, and how its member is known to others.
+pub const ETCD_DIR: &str = "etcd";
 /// The groups of every service account of kube-system.
 pub const SERVICE_ACCOUNT_GROUPS: [&str; 2] = ["system:serviceaccounts", "system:serviceaccounts:kube-system"];
 
@@ -31,18 +35,27 @@ pub struct NodeConfig {
     pub node: String,
     pub role: Role,
     pub node_ip: IpAddr,
-    /// Where agents find the API server.
-    pub server: String,
+    /// Where the API servers are, the preferred one first.
+    pub servers: Vec<String>,
+    /// Where etcd is, the nearest member first; empty where the store is embedded.
+    #[serde(default)]
+    pub etcd: Vec<String>,
 }
 
 impl NodeConfig {
     pub fn of(profile: &Profile, node: &NodeSpec) -> Result<Self> {
+        profile.server()?;
         Ok(Self {
             profile: profile.name.clone(),
             node: node.name.clone(),
             role: node.role,
             node_ip: IpAddr::V4(node.ip()),
-            server: format!("https://{}:{API_PORT}", profile.server()?.ip()),
+            servers: near_first(profile, node).map(|server| format!("https://{}:{API_PORT}", server.ip())).collect(),
+            etcd: match (&profile.datastore, node.role) {
+                (_, Role::Agent) | (Datastore::Embedded, _) => Vec::new(),
+                (Datastore::Etcd, _) => near_first(profile, node).map(member::client_url).collect(),
+                (Datastore::External(urls), _) => urls.clone(),
+            },
         })
     }
 
@@ -57,6 +70,15 @@ impl NodeConfig {
             )
         })
     }
+}
+
+/// The servers, from the node's own on; agents begin at different ones, so that they spread over them.
+fn near_first<'a>(profile: &'a Profile, node: &NodeSpec) -> impl Iterator<Item = &'a NodeSpec> {
+    let servers: Vec<&NodeSpec> = profile.servers().collect();
+    let own = servers.iter().position(|server| server.name == node.name);
+    let first = own.unwrap_or(usize::from(node.index) % servers.len().max(1));
+    let len = servers.len();
+    servers.into_iter().cycle().skip(first).take(len)
 }
 
 /// The certificates of an agent: file name, and what is asked for.
@@ -90,10 +112,14 @@ pub fn prepare(profile: &Profile, dirs: &ProfileDirs, authority: &Authority, now
         match node.role {
             Role::Server => {
                 for (name, mode) in [("ca.key", 0o600), ("ca.crt", 0o644)] {
-                    let from = dirs.pki().join(name);
-                    let bytes = std::fs::read(&from).map_err(|error| Trouble::file("read", &from, &error))?;
-                    write_if_changed(&pki.join(name), &bytes, mode)?;
+                    copy(&dirs.pki().join(name), &pki.join(name), mode)?;
                 }
+                if profile.control_planes > 1 {
+                    // A token that one server signed is good at all of them.
+                    TokenKey::load_or_create(&dirs.pki()).map_err(|error| pki_trouble(dirs, &error))?;
+                    copy(&dirs.pki().join("sa.key"), &pki.join("sa.key"), 0o600)?;
+                }
+                prepare_etcd(profile, dirs, node, &pki.join(ETCD_DIR), now)?;
             }
             Role::Agent => {
                 write_if_changed(&pki.join("ca.crt"), authority.certificate_pem().as_bytes(), 0o644)?;
@@ -104,6 +130,37 @@ pub fn prepare(profile: &Profile, dirs: &ProfileDirs, authority: &Authority, now
         }
     }
     Ok(())
+}
+
+/// The files of a server's etcd member, and those by which the server is known to it.
+fn prepare_etcd(profile: &Profile, dirs: &ProfileDirs, node: &NodeSpec, etcd: &Path, now: Timestamp) -> Result<()> {
+    if profile.datastore == Datastore::Embedded {
+        return Ok(());
+    }
+    std::fs::create_dir_all(etcd).map_err(|error| Trouble::file("make", etcd, &error))?;
+    let own = dirs.pki().join(ETCD_DIR);
+    if profile.datastore != Datastore::Etcd {
+        for (name, mode) in ETCD_FILES {
+            if own.join(name).exists() {
+                copy(&own.join(name), &etcd.join(name), mode)?;
+            }
+        }
+        return Ok(());
+    }
+    let authority = Authority::load_or_create(&own, now).map_err(|error| pki_trouble(dirs, &error))?;
+    write_if_changed(&etcd.join("ca.crt"), authority.certificate_pem().as_bytes(), 0o644)?;
+    issue_if_due(etcd, "client", &Request::client("kube-apiserver-etcd-client", &[]), &authority, now)?;
+    let addresses = [IpAddr::V4(node.ip()), Ipv4Addr::LOCALHOST.into()];
+    let member = Request::peer(&node.name, &[&node.name, "localhost"], &addresses);
+    issue_if_due(etcd, "member", &member, &authority, now)
+}
+
+/// What an external etcd wants to see, and with which mode it is kept.
+pub const ETCD_FILES: [(&str, u32); 3] = [("ca.crt", 0o644), ("client.crt", 0o644), ("client.key", 0o600)];
+
+fn copy(from: &Path, to: &Path, mode: u32) -> Result<()> {
+    let bytes = std::fs::read(from).map_err(|error| Trouble::file("read", from, &error))?;
+    write_if_changed(to, &bytes, mode)
 }
 
 fn issue_if_due(pki: &Path, name: &str, request: &Request, authority: &Authority, now: Timestamp) -> Result<()> {
@@ -130,4 +187,24 @@ fn pki_trouble(dirs: &ProfileDirs, error: &PkiError) -> Trouble {
             flag(&dirs.name)
         ),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::Egress;
+
+    #[test]
+    fn a_server_prefers_its_own_and_agents_spread() {
+        let profile = Profile::new("p", 6443, Egress::None, 0, 5).controlled_by(3, Datastore::Etcd);
+        let first: Vec<(String, usize, Option<String>)> = profile
+            .nodes
+            .iter()
+            .map(|node| NodeConfig::of(&profile, node).expect("has servers"))
+            .map(|config| (config.servers[0].clone(), config.servers.len(), config.etcd.first().cloned()))
+            .collect();
+        expect_test::expect![[r#"
+            [("https://192.168.49.2:6443", 3, Some("https://192.168.49.2:2379")), ("https://192.168.49.3:6443", 3, Some("https://192.168.49.3:2379")), ("https://192.168.49.4:6443", 3, Some("https://192.168.49.4:2379")), ("https://192.168.49.3:6443", 3, None), ("https://192.168.49.4:6443", 3, None)]"#]]
+        .assert_eq(&format!("{first:?}"));
+    }
 }

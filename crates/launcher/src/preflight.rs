@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use linux::namespace::{self, Kinds};
 use linux::rtnl::{Mac, NetOp, Rtnl};
 
-use crate::driver::cgroups;
+use crate::driver::{cgroups, member};
 use crate::layout::Layout;
 use crate::trouble::{Result, Trouble, plain};
 
@@ -68,6 +68,17 @@ fn check_programs(names: &[&str]) -> Result<()> {
     Err(Trouble::new(
         format!("the program {} is missing", missing.join(", ")),
         "Install it, for example with `apt-get install nftables`.",
+    ))
+}
+
+/// What a control plane with an etcd member needs.
+pub fn check_etcd() -> Result<()> {
+    if find_program(member::PROGRAM).is_some() {
+        return Ok(());
+    }
+    Err(Trouble::new(
+        "the program etcd is missing, which --datastore etcd runs on each control plane",
+        "Install etcd 3.4 or newer, for example with `apt-get install etcd-server`.",
     ))
 }
 

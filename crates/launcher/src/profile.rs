@@ -14,6 +14,8 @@ use crate::trouble::{Result, Trouble};
 pub const DEFAULT_NAME: &str = "ironclad";
 /// The fabric's /24 has no more addresses, and its bridge fewer ports than a kernel's bridge can have.
 pub const NODES_MAX: usize = 250;
+/// Each write waits for most of them, so more do not make a cluster safer but slower.
+pub const CONTROL_PLANES_MAX: usize = 7;
 const NAME_LEN_MAX: usize = 40;
 const FORMAT: u32 = 1;
 
@@ -43,6 +45,43 @@ impl Role {
     }
 }
 
+/// What the control planes keep their objects in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Datastore {
+    /// The one control plane's own.
+    #[default]
+    Embedded,
+    /// An etcd member on each control plane.
+    Etcd,
+    /// An etcd cluster of the user's: its URLs.
+    External(Vec<String>),
+}
+
+impl Datastore {
+    /// `embedded`, `etcd`, or URLs with commas between them.
+    pub fn parse(text: &str) -> Result<Self> {
+        match text {
+            "embedded" => return Ok(Self::Embedded),
+            "etcd" => return Ok(Self::Etcd),
+            _ => {}
+        }
+        let urls: Vec<String> = text.split(',').map(|url| url.trim().trim_end_matches('/').to_owned()).collect();
+        let is_url = |url: &String| {
+            let rest = ["https://", "http://"].iter().find_map(|scheme| url.strip_prefix(scheme));
+            rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['/', ' ']))
+        };
+        match urls.iter().find(|url| !is_url(url)) {
+            None => Ok(Self::External(urls)),
+            Some(wrong) => Err(Trouble::new(
+                format!("\"{wrong}\" is no datastore"),
+                "Say --datastore embedded, --datastore etcd, or the URLs of an etcd cluster, such as \
+                 --datastore https://10.0.0.1:2379,https://10.0.0.2:2379.",
+            )),
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeSpec {
     pub name: String,
@@ -68,25 +107,52 @@ pub struct Profile {
     pub egress: Egress,
     /// Which of the host's /30 nets for uplinks this profile has.
     pub uplink: u8,
+    /// How many of the nodes, from the first, are control planes.
+    #[serde(default = "one")]
+    pub control_planes: usize,
+    #[serde(default)]
+    pub datastore: Datastore,
     pub nodes: Vec<NodeSpec>,
+}
+
+fn one() -> usize {
+    1
 }
 
 impl Profile {
     pub fn new(name: &str, api_port: u16, egress: Egress, uplink: u8, nodes: usize) -> Self {
-        let mut profile = Self { format: FORMAT, name: name.to_owned(), api_port, egress, uplink, nodes: Vec::new() };
+        let mut profile = Self {
+            format: FORMAT,
+            name: name.to_owned(),
+            api_port,
+            egress,
+            uplink,
+            control_planes: 1,
+            datastore: Datastore::Embedded,
+            nodes: Vec::new(),
+        };
         for _ in 0..nodes.clamp(1, NODES_MAX) {
             profile.add_node();
         }
         profile
     }
 
+    /// Makes the first nodes control planes over a datastore; there are as many nodes at least.
+    #[must_use]
+    pub fn controlled_by(mut self, control_planes: usize, datastore: Datastore) -> Self {
+        (self.control_planes, self.datastore) = (control_planes, datastore);
+        while self.nodes.len() < control_planes && self.add_node().is_some() {}
+        for node in self.nodes.iter_mut().take(control_planes) {
+            node.role = Role::Server;
+        }
+        self
+    }
+
     /// The next node, named as minikube names its: the first as the profile, then `-m02`, `-m03`.
     pub fn add_node(&mut self) -> Option<&NodeSpec> {
         let index = (1..=NODES_MAX).find(|i| self.nodes.iter().all(|node| usize::from(node.index) != *i))?;
-        let (name, role) = match index {
-            1 => (self.name.clone(), Role::Server),
-            _ => (format!("{}-m{index:02}", self.name), Role::Agent),
-        };
+        let name = if index == 1 { self.name.clone() } else { format!("{}-m{index:02}", self.name) };
+        let role = if index <= self.control_planes { Role::Server } else { Role::Agent };
         self.nodes.push(NodeSpec { name, index: u8::try_from(index).ok()?, role });
         self.nodes.last()
     }
@@ -105,7 +171,12 @@ impl Profile {
         self.nodes.iter().find(|node| node.role == Role::Server).ok_or_else(|| corrupt(&self.name, "it has no server"))
     }
 
-    /// Where the API server listens for the host.
+    /// The control planes' nodes.
+    pub fn servers(&self) -> impl Iterator<Item = &NodeSpec> {
+        self.nodes.iter().filter(|node| node.role == Role::Server)
+    }
+
+    /// Where the API servers listen for the host: one socket, which all of them accept from.
     pub fn api_url(&self) -> String {
         format!("https://127.0.0.1:{}", self.api_port)
     }
@@ -256,6 +327,29 @@ mod tests {
             dev-m03 192.168.49.4 agent
             dev-m02 192.168.49.3 agent"#]]
         .assert_eq(&shown.join("\n"));
+    }
+
+    #[test]
+    fn the_first_nodes_are_control_planes() {
+        let profile = Profile::new("dev", 6443, Egress::None, 0, 1).controlled_by(3, Datastore::Etcd);
+        let mut profile: Profile =
+            serde_json::from_slice(&serde_json::to_vec(&profile).expect("writes")).expect("reads");
+        profile.add_node();
+        let roles: Vec<&str> = profile.nodes.iter().map(|node| node.role.as_str()).collect();
+        assert_eq!(
+            (roles.as_slice(), &profile.datastore),
+            (&["server", "server", "server", "agent"][..], &Datastore::Etcd)
+        );
+    }
+
+    #[test]
+    fn a_datastore_is_a_word_or_urls() {
+        assert_eq!(Datastore::parse("etcd"), Ok(Datastore::Etcd));
+        let urls = vec!["https://a:2379".to_owned(), "https://b:2379".to_owned()];
+        assert_eq!(Datastore::parse("https://a:2379, https://b:2379/"), Ok(Datastore::External(urls)));
+        for wrong in ["redis", "https://", "https://a:2379,b:2379", "https://a:2379/x"] {
+            assert!(Datastore::parse(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

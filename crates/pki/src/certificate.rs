@@ -26,6 +26,8 @@ pub enum Usage {
     Authority,
     Server,
     Client,
+    /// Of the members of a cluster, which call each other.
+    Peer,
 }
 
 /// A certificate that somebody wants.
@@ -59,6 +61,11 @@ impl Request {
             addresses: addresses.to_vec(),
             lifetime: Self::LIFETIME,
         }
+    }
+
+    /// A member of a cluster whose members call each other under these names and addresses.
+    pub fn peer(common_name: &str, dns_names: &[&str], addresses: &[IpAddr]) -> Self {
+        Self { usage: Usage::Peer, ..Self::server(common_name, dns_names, addresses) }
     }
 
     /// The API server: the names by which pods and people call it, and `addresses` (its Service IP among them).
@@ -175,14 +182,16 @@ fn extensions(request: &Request, key: &Key, issuer_key: &Key) -> Vec<Der> {
         extension(&[2, 5, 29, 19], true, &constraints),
         extension(&[2, 5, 29, 35], false, &der::sequence(&[der::implicit(0, &key_id(issuer_key))])),
     ];
-    let purpose = match request.usage {
-        Usage::Authority => None,
-        Usage::Server => Some(ID_SERVER_AUTH),
-        Usage::Client => Some(ID_CLIENT_AUTH),
+    let purposes: &[&[u32]] = match request.usage {
+        Usage::Authority => &[],
+        Usage::Server => &[ID_SERVER_AUTH],
+        Usage::Client => &[ID_CLIENT_AUTH],
+        Usage::Peer => &[ID_SERVER_AUTH, ID_CLIENT_AUTH],
     };
-    match purpose {
-        Some(purpose) => list.push(extension(&[2, 5, 29, 37], false, &der::sequence(&[der::oid(purpose)]))),
-        None => list.push(extension(&[2, 5, 29, 14], false, &der::octets(&key_id(key)))),
+    let purposes: Vec<Der> = purposes.iter().map(|purpose| der::oid(purpose)).collect();
+    match purposes.is_empty() {
+        false => list.push(extension(&[2, 5, 29, 37], false, &der::sequence(&purposes))),
+        true => list.push(extension(&[2, 5, 29, 14], false, &der::octets(&key_id(key)))),
     }
     let names = request.dns_names.iter().map(|name| der::dns_name(name));
     let names: Vec<Der> = names.chain(request.addresses.iter().map(|address| der::ip_name(*address))).collect();

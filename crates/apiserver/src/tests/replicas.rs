@@ -48,7 +48,12 @@ fn service(name: &str, node_port: Option<u16>) -> Value {
 async fn endpoints(kit: &Kit) -> Vec<String> {
     let (_, slice) = kit.ask("GET /apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes").send().await;
     let list = slice["endpoints"].as_array().unwrap();
-    list.iter().map(|one| one["addresses"][0].as_str().unwrap().to_owned()).collect()
+    let living = list.iter().map(|one| one["addresses"][0].as_str().unwrap().to_owned()).collect();
+    let (_, endpoints) = kit.ask("GET /api/v1/namespaces/default/endpoints/kubernetes").send().await;
+    let list = endpoints["subsets"][0]["addresses"].as_array().unwrap();
+    let same: Vec<_> = list.iter().map(|one| one["ip"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(living, same);
+    living
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use client::{Env, Https, Transport, TransportError};
+use client::{Env, Https, Servers, Transport, TransportError};
 use launcher::credentials::{NodeConfig, PKI_DIR};
 use pki::{Identity, Source};
 use rustls_pki_types::CertificateDer;
@@ -28,7 +28,7 @@ pub async fn run(state: &Path, stop: CancellationToken) -> launcher::Result<()> 
     };
     node::start(&mut tasks, state, &config, ways, &env).await?;
     notify::ready();
-    tracing::info!(node = config.node, server = config.server, "the node serves");
+    tracing::info!(node = config.node, servers = ?config.servers, "the node serves");
     stop.cancelled().await;
     drop(tasks);
     Ok(())
@@ -56,7 +56,7 @@ fn authority(pki: &Path) -> launcher::Result<CertificateDer<'static>> {
     authority.map_err(|error| failed("cannot read the cluster's authority", &error))
 }
 
-/// A way to the API server with one of the node's certificates.
+/// A way to the API servers with one of the node's certificates.
 fn https(
     tasks: &mut JoinSet<()>,
     config: &NodeConfig,
@@ -67,7 +67,16 @@ fn https(
     let identity = identity(tasks, pki, name, env)?;
     let tls = pki::client_config(&authority(pki)?, Some(identity), &["h2", "http/1.1"]);
     let tls = Arc::new(tls.map_err(|error| failed("cannot set up TLS", &error))?);
-    let tls = Arc::new(move || Ok::<_, TransportError>(tls.clone()));
-    let https = Https::new(&config.server, None, tls, client::https::Token::None);
-    Ok(Arc::new(https.map_err(|error| failed("cannot reach the API server", &error))?))
+    let tls: client::https::TlsSource = Arc::new(move || Ok::<_, TransportError>(tls.clone()));
+    let alone = config.servers.len() == 1;
+    let one = |server: &String| -> launcher::Result<Arc<dyn Transport>> {
+        let https = Https::new(server, None, tls.clone(), client::https::Token::None);
+        let https = https.map_err(|error| failed("cannot reach the API server", &error))?;
+        Ok(Arc::new(if alone { https } else { https.hasty() }))
+    };
+    let mut all = config.servers.iter().map(one).collect::<launcher::Result<Vec<_>>>()?;
+    match all.pop() {
+        Some(only) if alone => Ok(only),
+        last => Ok(Arc::new(Servers::new(all.into_iter().chain(last).collect()))),
+    }
 }

@@ -1,6 +1,7 @@
 //! What a node's init runs: `server` (a control plane with a node) and `agent` (a node). Wiring only.
 
 pub mod agent;
+pub mod datastore;
 pub mod local;
 pub mod node;
 pub mod notify;

@@ -1,32 +1,38 @@
 //! `ironclad server`: the API server, controllers and scheduler of a cluster, and the node they run on.
+//!
+//! Where there are several, each serves; of the schedulers and of the controllers one acts, by Leases of upstream's names.
 
 use std::net::{IpAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::Key;
 use apiserver::engine::EngineConfig;
 use apiserver::resource::Scope;
 use apiserver::{Engine, Server, ServerConfig, components};
-use client::{Client, Env, Hub, Recorder};
+use client::election::Timing;
+use client::{Client, Election, Env, Hub, Recorder};
 use launcher::credentials::{API_PORT, NodeConfig, PKI_DIR, SERVICE_ACCOUNT_GROUPS, api_addresses};
 use launcher::driver::fds;
 use pki::{Authority, Identity, TokenKey};
 use serde_json::json;
-use tokio::task::{JoinHandle, JoinSet};
+use store::Store;
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::local::Local;
 use super::node::{self, Ways};
-use super::{failed, notify};
+use super::{datastore, failed, notify};
 
-const STORE_DIR: &str = "store";
 const DNS: &str = "system:serviceaccount:kube-system:kube-dns";
 const CONTROLLERS: &str = "system:kube-controller-manager";
 const SCHEDULER: &str = "system:kube-scheduler";
 
 /// What requests in flight get to end after a stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// What handing over to the other control planes may take; the store may be going down with us.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Runs until `stop`, then lets requests in flight end.
 pub async fn run(state: &Path, stop: CancellationToken) -> launcher::Result<()> {
@@ -35,11 +41,14 @@ pub async fn run(state: &Path, stop: CancellationToken) -> launcher::Result<()> 
     let pki = state.join(PKI_DIR);
     let now = env.clock.now();
     let authority = Arc::new(Authority::load(&pki, now).map_err(|error| failed("cannot read the authority", &error))?);
-    let server = api_server(state, &pki, &config, &authority, &env).await?;
+    let store = stop.run_until_cancelled(datastore::open(state, &config)).await;
+    let Some(store) = store.transpose()? else { return Ok(()) };
+    let server = api_server(store, &pki, &config, &authority, &env).await?;
     let mut tasks = JoinSet::new();
     let serving = serve(&mut tasks, &server, &config, &authority, &env, &stop)?;
-    start_scheduler(&mut tasks, &server, &config, &env);
-    start_controllers(&mut tasks, &server, &authority, &env);
+    let mut leading = JoinSet::new();
+    start_scheduler(&mut leading, &server, &config, &env, &stop);
+    start_controllers(&mut leading, &server, &config, &authority, &env, &stop);
     let kubelet_name = format!("system:node:{}", config.node);
     let ways = Ways {
         kubelet: Local::transport(&server, &kubelet_name, &["system:nodes"]),
@@ -51,6 +60,9 @@ pub async fn run(state: &Path, stop: CancellationToken) -> launcher::Result<()> 
     notify::ready();
     tracing::info!(node = config.node, "the API server serves");
     stop.cancelled().await;
+    if has_peers(&config) {
+        leave(&server, leading).await;
+    }
     drop(tasks);
     if tokio::time::timeout(DRAIN_TIMEOUT, serving).await.is_err() {
         tracing::warn!("some requests did not end in time");
@@ -58,22 +70,63 @@ pub async fn run(state: &Path, stop: CancellationToken) -> launcher::Result<()> 
     Ok(())
 }
 
+/// Whether there are other control planes.
+fn has_peers(config: &NodeConfig) -> bool {
+    config.servers.len() > 1
+}
+
+/// Hands over to the other control planes, as far as the store still answers.
+async fn leave(server: &Arc<Server>, mut leading: JoinSet<()>) {
+    let done = async {
+        while leading.join_next().await.is_some() {}
+        apiserver::living::leave(server.engine()).await
+    };
+    match tokio::time::timeout(LEAVE_TIMEOUT, done).await {
+        Ok(Ok(())) => {}
+        Ok(Err(status)) => tracing::warn!(%status, "the other control planes were not told of the stop"),
+        Err(_) => tracing::warn!("the other control planes were not told of the stop in time"),
+    }
+}
+
+/// Runs a component: always where it is alone, else while it leads.
+fn start_elected<F>(
+    leading: &mut JoinSet<()>,
+    client: &Client,
+    config: &NodeConfig,
+    env: &Env,
+    (name, stop): (&str, &CancellationToken),
+    work: impl Fn() -> F + Send + Sync + 'static,
+) -> AbortHandle
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    if !has_peers(config) {
+        return leading.spawn(work());
+    }
+    let election = Election {
+        client: client.clone(),
+        lease: Key::new("kube-system", name),
+        // Each node has one server at a time, so the one that comes back after a crash is the former holder.
+        identity: config.node.clone(),
+        timing: Timing::QUICK,
+        env: env.clone(),
+    };
+    let stop = stop.clone();
+    leading.spawn(async move { election.lead(&stop, work).await })
+}
+
 async fn api_server(
-    state: &Path,
+    store: Arc<dyn Store>,
     pki: &Path,
     config: &NodeConfig,
     authority: &Arc<Authority>,
     env: &Env,
 ) -> launcher::Result<Arc<Server>> {
-    let store = store::EmbeddedStore::open(
-        state.join(STORE_DIR),
-        store::EmbeddedOptions { stamp: Some(apiserver::storage::with_revision), ..store::EmbeddedOptions::default() },
-    );
-    let store = Arc::new(store.map_err(|error| failed("cannot open the store", &error))?);
     let mut engine_config = EngineConfig::default();
     if let IpAddr::V4(ip) = config.node_ip {
         engine_config.advertise_address = ip;
     }
+    engine_config.replica = has_peers(config).then(|| config.node.clone());
     let engine = Engine::start(store, env.clock.clone(), env.rng.clone(), engine_config).await;
     let engine = engine.map_err(|status| failed("cannot start the API server", &status.message))?;
     let made = engine.ensure(vec![dns_service()]).await;
@@ -133,29 +186,51 @@ fn serve(
     }))
 }
 
-fn start_scheduler(tasks: &mut JoinSet<()>, server: &Arc<Server>, config: &NodeConfig, env: &Env) {
+fn start_scheduler(
+    leading: &mut JoinSet<()>,
+    server: &Arc<Server>,
+    config: &NodeConfig,
+    env: &Env,
+    stop: &CancellationToken,
+) {
     let client = Client::new(Local::transport(server, SCHEDULER, &[]), "kube-scheduler");
-    let hub = scheduler::run::follow(Hub::builder(client.clone())).start(env);
-    let recorder = Recorder::start(client.clone(), "default-scheduler", &config.node, env.clone());
-    let running = tasks.spawn(scheduler::run::run(client, hub, recorder, env.clone()));
+    let (own, node, own_env) = (client.clone(), config.node.clone(), env.clone());
+    let work = move || {
+        let hub = scheduler::run::follow(Hub::builder(own.clone())).start(&own_env);
+        let recorder = Recorder::start(own.clone(), "default-scheduler", &node, own_env.clone());
+        scheduler::run::run(own.clone(), hub, recorder, own_env.clone())
+    };
+    let running = start_elected(leading, &client, config, env, ("kube-scheduler", stop), work);
     server.engine().components().add(components::SCHEDULER, move || !running.is_finished());
 }
 
 /// All controllers share one cache, read as the controller manager; each writes as its own service account.
-fn start_controllers(tasks: &mut JoinSet<()>, server: &Arc<Server>, authority: &Authority, env: &Env) {
-    let settings = controllers::Settings {
-        served: served(&server.engine().registry()),
-        authority: authority.certificate_pem(),
-        pod_range: node::POD_CIDR.to_owned(),
-        since: env.clock.now(),
-    };
-    let all = controllers::all(&settings);
+fn start_controllers(
+    leading: &mut JoinSet<()>,
+    server: &Arc<Server>,
+    config: &NodeConfig,
+    authority: &Authority,
+    env: &Env,
+    stop: &CancellationToken,
+) {
     let client = Client::new(Local::transport(server, CONTROLLERS, &[]), "kube-controller-manager");
-    let hub = Hub::builder(client).controllers(&all).start(env);
-    let at = server.clone();
-    let transport_for = move |user: &str| Local::transport(&at, user, &SERVICE_ACCOUNT_GROUPS);
-    let running = tasks.spawn(client::driver::run(hub, all, transport_for, env.clone()));
-    server.engine().components().add(components::CONTROLLERS, move || !running.is_finished());
+    let at = server;
+    let (own, server, authority, own_env) = (client.clone(), server.clone(), authority.certificate_pem(), env.clone());
+    let work = move || {
+        let settings = controllers::Settings {
+            served: served(&server.engine().registry()),
+            authority: authority.clone(),
+            pod_range: node::POD_CIDR.to_owned(),
+            since: own_env.clock.now(),
+        };
+        let all = controllers::all(&settings);
+        let hub = Hub::builder(own.clone()).controllers(&all).start(&own_env);
+        let server = server.clone();
+        let transport_for = move |user: &str| Local::transport(&server, user, &SERVICE_ACCOUNT_GROUPS);
+        client::driver::run(hub, all, transport_for, own_env.clone())
+    };
+    let running = start_elected(leading, &client, config, env, ("kube-controller-manager", stop), work);
+    at.engine().components().add(components::CONTROLLERS, move || !running.is_finished());
 }
 
 /// Everything built in that is stored.

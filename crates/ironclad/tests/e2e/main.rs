@@ -11,4 +11,5 @@ mod images;
 mod lifecycle;
 mod nodes;
 mod objects;
+mod planes;
 mod pods;

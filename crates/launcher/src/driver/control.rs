@@ -154,3 +154,16 @@ pub fn node_pid(dirs: &ProfileDirs, node: &str) -> Result<u32> {
         )
     })
 }
+
+/// The pid of some node's init: of one that serves, where there is one.
+pub fn some_pid(dirs: &ProfileDirs) -> Result<u32> {
+    let report = running(dirs)?;
+    let serves = report.nodes.iter().filter(|node| node.phase == Phase::Ready);
+    let found = serves.chain(&report.nodes).find_map(|node| node.pid);
+    found.ok_or_else(|| {
+        Trouble::new(
+            format!("no node of cluster \"{}\" runs", dirs.name),
+            format!("Type `ironclad start{}` first.", profile::flag(&dirs.name)),
+        )
+    })
+}

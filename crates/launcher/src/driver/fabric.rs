@@ -456,6 +456,11 @@ impl Node {
                 self.restarts = self.restarts.saturating_add(1);
                 self.message = format!("{} {}", self.spec.role.as_str(), line.trim_start_matches("role-"));
             }
+            // The other members go on, and so does the role.
+            _ if word.starts_with("member-") => {
+                self.restarts = self.restarts.saturating_add(1);
+                self.message = format!("etcd {}", line.trim_start_matches("member-"));
+            }
             _ => {}
         }
     }

@@ -1,7 +1,7 @@
-//! PID 1 of a node: makes the node's world, runs its role, reaps whatever is orphaned, ends everything when told to.
+//! PID 1 of a node: makes the node's world, runs its role (and a control plane's etcd member), reaps whatever is
+//! orphaned, ends everything when told to.
 //!
-//! One thread and no runtime; it waits in `poll` for signals, for the role's output and for the time to start the role
-//! again. A kill -9 of it takes the whole node down, as pulling a machine's plug does.
+//! One thread and no runtime; it waits in `poll` for signals, for output and for the time to start something again. A kill -9 of it takes the whole node down, as pulling a machine's plug does.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -16,8 +16,9 @@ use stdx::{Backoff, Clock, SystemClock};
 
 use crate::driver::log::{LOG_BYTES_MAX, Log};
 use crate::driver::plan::{self, Host};
-use crate::driver::{cgroups, fds, net, steps};
+use crate::driver::{cgroups, fds, member, net, steps};
 use crate::layout::Layout;
+use crate::preflight;
 use crate::profile::{NodeSpec, Profile};
 
 const SIGTERM: i32 = 15;
@@ -25,7 +26,7 @@ const SIGKILL: i32 = 9;
 const SIGINT: i32 = 2;
 const SIGCHLD: i32 = 17;
 const RESTART: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(10));
-/// A role that ran this long is forgiven its earlier failures.
+/// What ran this long is forgiven its earlier failures.
 const STABLE_SECS: i64 = 60;
 const ROLE_STOP_MS: i64 = 10_000;
 const PODS_STOP_MS: i64 = 3_000;
@@ -44,7 +45,7 @@ pub struct Args {
 pub fn main(args: &Args) -> io::Result<()> {
     let mut notify = File::from(linux::inherit::take(fds::NOTIFY)?);
     let result = set_up(args);
-    let (spec, signals) = match result {
+    let (profile, spec, signals) = match result {
         Ok(made) => made,
         Err(error) => {
             let _ = writeln!(notify, "failed {error}");
@@ -52,10 +53,10 @@ pub fn main(args: &Args) -> io::Result<()> {
         }
     };
     let _ = writeln!(notify, "up");
-    Init::new(args, spec, signals, notify)?.run()
+    Init { jobs: jobs(args, &profile, &spec)?, signals, notify, stopping: false }.run()
 }
 
-fn set_up(args: &Args) -> io::Result<(NodeSpec, OwnedFd)> {
+fn set_up(args: &Args) -> io::Result<(Profile, NodeSpec, OwnedFd)> {
     let signals = linux::process::signal_fd(&[SIGTERM, SIGINT, SIGCHLD]).map_err(kernel)?;
     let profile_dirs = args.layout.profile(&args.profile);
     let profile = Profile::load_existing(&profile_dirs).map_err(|trouble| io::Error::other(trouble.cause))?;
@@ -73,7 +74,7 @@ fn set_up(args: &Args) -> io::Result<(NodeSpec, OwnedFd)> {
     cgroups::settle(&hierarchies)?;
     let mut rtnl = Rtnl::open()?;
     apply(&mut rtnl, &net::node_ops(&node, &profile), None)?;
-    Ok((node, signals))
+    Ok((profile, node, signals))
 }
 
 /// Enters a new network namespace that is joined to the fabric by a veth.
@@ -108,47 +109,107 @@ fn kernel(error: linux::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {}", error.op, crate::trouble::plain(&error.source)))
 }
 
+/// What runs on a node: first what the role needs, last the role.
+fn jobs(args: &Args, profile: &Profile, node: &NodeSpec) -> io::Result<Vec<Job>> {
+    let mut jobs = Vec::new();
+    if let Some(arguments) = member::arguments(profile, node) {
+        let program = preflight::find_program(member::PROGRAM).unwrap_or_else(|| PathBuf::from(member::PROGRAM));
+        jobs.push(Job::new(member::PROGRAM, "member", program, arguments)?);
+    }
+    let role = node.role.as_str();
+    let arguments = ["ironclad", role, "--profile", &args.profile, "--node", &args.node].map(str::to_owned).to_vec();
+    jobs.push(Job::new(role, "role", PathBuf::from(plan::BINARY), arguments)?);
+    Ok(jobs)
+}
+
 struct Running {
     pid: u32,
     output: OwnedFd,
     since: jiff::Timestamp,
 }
 
-struct Init {
-    args: Args,
-    node: NodeSpec,
-    signals: OwnedFd,
-    notify: File,
+/// A process that is kept running.
+struct Job {
+    /// Of its log, and as it is told to people.
+    name: &'static str,
+    /// How the fabric is told that it ended: `<kind>-<why>`.
+    kind: &'static str,
+    program: PathBuf,
+    arguments: Vec<String>,
     log: Log,
-    role: Option<Running>,
+    running: Option<Running>,
     failures: u32,
     start_at: Option<jiff::Timestamp>,
+}
+
+impl Job {
+    fn new(name: &'static str, kind: &'static str, program: PathBuf, arguments: Vec<String>) -> io::Result<Self> {
+        let log = Log::open(Path::new(&format!("/var/log/ironclad-{name}.log")), LOG_BYTES_MAX)?;
+        let start_at = Some(SystemClock.now());
+        Ok(Self { name, kind, program, arguments, log, running: None, failures: 0, start_at })
+    }
+
+    fn is_role(&self) -> bool {
+        self.kind == "role"
+    }
+
+    /// Forked by hand, because the standard library's children inherit the signals that this process has blocked.
+    fn spawn(&self) -> io::Result<Running> {
+        let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        rustix::io::ioctl_fionbio(&read, true)?;
+        let null = File::open("/dev/null")?;
+        let kept = std::env::vars().filter(|(key, _)| key == "RUST_LOG" || key == "RUST_BACKTRACE");
+        let mut env: Vec<String> = kept.map(|(key, value)| format!("{key}={value}")).collect();
+        env.extend([PATH.to_owned(), "HOME=/root".to_owned()]);
+        let child = namespace::clone_into_new(Kinds::NONE, || {
+            let placed = linux::process::place_fd(&null, 0)
+                .and_then(|()| linux::process::place_fd(&write, 1))
+                .and_then(|()| linux::process::place_fd(&write, 2));
+            if placed.is_err() {
+                return 126;
+            }
+            if !self.is_role() {
+                // The sockets and pipes of the fabric are the role's.
+                linux::process::close_from(3);
+            }
+            linux::process::reset_signals();
+            let error = linux::process::exec(&self.program, &self.arguments, &env);
+            eprintln!("cannot execute {}: {error}", self.program.display());
+            127
+        })
+        .map_err(kernel)?;
+        Ok(Running { pid: child.pid, output: read, since: SystemClock.now() })
+    }
+
+    fn copy_output(&mut self) {
+        let Some(running) = &self.running else { return };
+        let mut buffer = vec![0u8; PIPE_READ];
+        while let Ok(read @ 1..) = rustix::io::read(&running.output, &mut buffer) {
+            self.log.write(&buffer[..read]);
+        }
+    }
+
+    fn failed(&mut self, why: &str, notify: &mut File) {
+        self.failures = self.failures.saturating_add(1);
+        let delay = RESTART.delay(self.failures);
+        self.start_at = SystemClock.now().checked_add(delay).ok();
+        self.log.write(format!("init: {} {why}; it starts again in {delay:?}\n", self.name).as_bytes());
+        let _ = writeln!(notify, "{}-{why}", self.kind);
+    }
+}
+
+struct Init {
+    jobs: Vec<Job>,
+    signals: OwnedFd,
+    notify: File,
     stopping: bool,
 }
 
 impl Init {
-    fn new(args: &Args, node: NodeSpec, signals: OwnedFd, notify: File) -> io::Result<Self> {
-        let path = PathBuf::from(format!("/var/log/ironclad-{}.log", node.role.as_str()));
-        Ok(Self {
-            args: args.clone(),
-            node,
-            signals,
-            notify,
-            log: Log::open(&path, LOG_BYTES_MAX)?,
-            role: None,
-            failures: 0,
-            start_at: Some(SystemClock.now()),
-            stopping: false,
-        })
-    }
-
     fn run(mut self) -> io::Result<()> {
         loop {
-            if self.start_at.is_some_and(|at| at <= SystemClock.now()) {
-                self.start_at = None;
-                self.start_role();
-            }
-            self.wait(self.start_at)?;
+            self.start_due();
+            self.wait(self.jobs.iter().filter_map(|job| job.start_at).min())?;
             self.copy_output();
             for signal in linux::process::drain_signals(&self.signals) {
                 match signal {
@@ -170,8 +231,8 @@ impl Init {
             Timespec { tv_sec: left_ms / 1000, tv_nsec: (left_ms % 1000) * 1_000_000 }
         });
         let mut polled = vec![PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN)];
-        if let Some(role) = &self.role {
-            polled.push(PollFd::from_borrowed_fd(role.output.as_fd(), PollFlags::IN));
+        for running in self.jobs.iter().filter_map(|job| job.running.as_ref()) {
+            polled.push(PollFd::from_borrowed_fd(running.output.as_fd(), PollFlags::IN));
         }
         match rustix::event::poll(&mut polled, timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
@@ -179,77 +240,44 @@ impl Init {
         }
     }
 
-    fn start_role(&mut self) {
-        match self.spawn_role() {
-            Ok(role) => self.role = Some(role),
-            Err(error) => self.failed(&format!("cannot start: {error}")),
-        }
-    }
-
-    /// Forked by hand, because the standard library's children inherit the signals that this process has blocked.
-    fn spawn_role(&self) -> io::Result<Running> {
-        let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-        rustix::io::ioctl_fionbio(&read, true)?;
-        let null = File::open("/dev/null")?;
-        let role = self.node.role.as_str();
-        let args = ["ironclad", role, "--profile", &self.args.profile, "--node", &self.args.node].map(str::to_owned);
-        let kept = std::env::vars().filter(|(key, _)| key == "RUST_LOG" || key == "RUST_BACKTRACE");
-        let mut env: Vec<String> = kept.map(|(key, value)| format!("{key}={value}")).collect();
-        env.extend([PATH.to_owned(), "HOME=/root".to_owned()]);
-        let child = namespace::clone_into_new(Kinds::NONE, || {
-            let placed = linux::process::place_fd(&null, 0)
-                .and_then(|()| linux::process::place_fd(&write, 1))
-                .and_then(|()| linux::process::place_fd(&write, 2));
-            if placed.is_err() {
-                return 126;
+    fn start_due(&mut self) {
+        let now = SystemClock.now();
+        for job in self.jobs.iter_mut().filter(|job| job.start_at.is_some_and(|at| at <= now)) {
+            job.start_at = None;
+            match job.spawn() {
+                Ok(running) => job.running = Some(running),
+                Err(error) => job.failed(&format!("cannot start: {error}"), &mut self.notify),
             }
-            linux::process::reset_signals();
-            let error = linux::process::exec(Path::new(plan::BINARY), &args, &env);
-            eprintln!("cannot execute {}: {error}", plan::BINARY);
-            127
-        })
-        .map_err(kernel)?;
-        Ok(Running { pid: child.pid, output: read, since: SystemClock.now() })
+        }
     }
 
     fn copy_output(&mut self) {
-        let Some(role) = &self.role else { return };
-        let mut buffer = vec![0u8; PIPE_READ];
-        while let Ok(read @ 1..) = rustix::io::read(&role.output, &mut buffer) {
-            self.log.write(&buffer[..read]);
-        }
+        self.jobs.iter_mut().for_each(Job::copy_output);
     }
 
     fn reap(&mut self) {
         while let Some((pid, exit)) = linux::process::reap() {
-            if self.role.as_ref().is_none_or(|role| role.pid != pid) {
-                continue;
-            }
-            self.copy_output();
-            let Some(role) = self.role.take() else { continue };
-            if SystemClock.now().duration_since(role.since).as_secs() >= STABLE_SECS {
-                self.failures = 0;
+            let ran = |job: &&mut Job| job.running.as_ref().is_some_and(|running| running.pid == pid);
+            let Some(job) = self.jobs.iter_mut().find(ran) else { continue };
+            job.copy_output();
+            let Some(running) = job.running.take() else { continue };
+            if SystemClock.now().duration_since(running.since).as_secs() >= STABLE_SECS {
+                job.failures = 0;
             }
             if !self.stopping {
-                self.failed(&format!("ended: {exit:?}"));
+                job.failed(&format!("ended: {exit:?}"), &mut self.notify);
             }
         }
     }
 
-    fn failed(&mut self, why: &str) {
-        self.failures = self.failures.saturating_add(1);
-        let delay = RESTART.delay(self.failures);
-        self.start_at = SystemClock.now().checked_add(delay).ok();
-        let line = format!("role-{why}");
-        self.log.write(format!("init: {} {why}; it starts again in {delay:?}\n", self.node.role.as_str()).as_bytes());
-        let _ = writeln!(self.notify, "{line}");
-    }
-
-    /// First the role, so that it can say goodbye; then the pods; what is left dies with this process.
+    /// First the role, so that it can say goodbye; then the pods and what the role needed; what is left dies with this
+    /// process.
     fn stop(&mut self) -> io::Result<()> {
-        if let Some(role) = &self.role {
-            signal(role.pid, SIGTERM);
-            self.wait_until(ROLE_STOP_MS, |init| init.role.is_none())?;
+        let role =
+            |init: &Self| init.jobs.iter().filter(|job| job.is_role()).find_map(|job| job.running.as_ref()?.pid.into());
+        if let Some(pid) = role(self) {
+            signal(pid, SIGTERM);
+            self.wait_until(ROLE_STOP_MS, |init| role(init).is_none())?;
         }
         for pid in others() {
             signal(pid, SIGTERM);

@@ -1,7 +1,7 @@
 //! The namespace driver: nodes as sets of Linux namespaces on one machine.
 //!
 //! `ironclad start` -> fabric (host; one per profile; bridge namespace, loopback ports, supervision)
-//!                  -> init (PID 1 of a node's namespaces) -> server | agent.
+//!                  -> init (PID 1 of a node's namespaces) -> server | agent, and a server's etcd member.
 //! What is to be done is data ([`net`], [`plan`]); [`steps`] and `linux::rtnl` do it. The host's interfaces, routes and
 //! firewall stay as they are, but for the one uplink of `--egress nat`.
 
@@ -11,6 +11,7 @@ pub mod control;
 pub mod fabric;
 pub mod init;
 pub mod log;
+pub mod member;
 pub mod net;
 pub mod plan;
 pub mod steps;
@@ -23,6 +24,6 @@ pub mod fds {
     pub const NOTIFY: RawFd = 100;
     /// The fabric's network namespace; every init holds it, so it outlives a killed fabric.
     pub const FABRIC_NET: RawFd = 101;
-    /// The API server's socket on the host's loopback.
+    /// The API servers' socket on the host's loopback. Every server accepts from it: when one dies, the others go on.
     pub const LISTENER: RawFd = 102;
 }

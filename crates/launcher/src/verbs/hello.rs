@@ -31,7 +31,7 @@ pub fn run(layout: &Layout, name: &str, image: &str) -> Result<()> {
     crate::preflight::check_root()?;
     let dirs = layout.profile(name);
     let profile = Profile::load_existing(&dirs)?;
-    let pid = control::node_pid(&dirs, &profile.server()?.name)?;
+    let pid = control::some_pid(&dirs)?;
     let mut progress = Progress::start();
     let to = cluster::call(&profile, &dirs, async |client| {
         let made = tokio::time::timeout(LIMIT, serve(&client, image, &mut progress)).await;

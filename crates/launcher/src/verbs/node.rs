@@ -47,9 +47,13 @@ pub fn delete(layout: &Layout, name: &str, node: &str) -> Result<()> {
     let _lock = ProfileLock::take(layout, name)?;
     let mut profile = Profile::load_existing(&dirs)?;
     if profile.node(node)?.role == Role::Server {
+        let why = match profile.control_planes {
+            1 => "the cluster's only server",
+            _ => "a control plane, and how many there are cannot be changed",
+        };
         return Err(Trouble::new(
-            format!("node {node} is the cluster's only server"),
-            "Delete the whole cluster with `ironclad delete`.",
+            format!("node {node} is {why}"),
+            "Stop it with `ironclad node stop`, or delete the whole cluster with `ironclad delete`.",
         ));
     }
     if status(&dirs)?.is_some() {

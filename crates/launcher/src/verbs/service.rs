@@ -18,7 +18,7 @@ pub fn run(layout: &Layout, name: &str, namespace: &str, service: &str, url_only
     crate::preflight::check_root()?;
     let dirs = layout.profile(name);
     let profile = Profile::load_existing(&dirs)?;
-    let pid = control::node_pid(&dirs, &profile.server()?.name)?;
+    let pid = control::some_pid(&dirs)?;
     let found = cluster::call(&profile, &dirs, async |client| {
         client.get::<Service>(namespace, service).await.map_err(|error| {
             Trouble::new(

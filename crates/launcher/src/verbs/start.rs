@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::driver::control::{Control, Phase, Report, Request};
 use crate::kubeconfig::{self, Access};
 use crate::layout::{Layout, ProfileDirs};
 use crate::preflight;
-use crate::profile::{self, Egress, NODES_MAX, Profile, ProfileLock, flag};
+use crate::profile::{self, CONTROL_PLANES_MAX, Datastore, Egress, NODES_MAX, Profile, ProfileLock, flag};
 use crate::progress::{Progress, say};
 use crate::trouble::{Result, Trouble};
 use crate::verbs::delete;
@@ -31,8 +32,19 @@ pub struct Options {
     pub nodes: Option<usize>,
     pub egress: Option<Egress>,
     pub api_port: Option<u16>,
+    pub control_planes: Option<usize>,
+    pub datastore: Option<Datastore>,
+    pub etcd_files: EtcdFiles,
     pub wait: bool,
     pub timeout: Duration,
+}
+
+/// How the cluster is known to an etcd of the user's, and whom it trusts there.
+#[derive(Clone, Debug, Default)]
+pub struct EtcdFiles {
+    pub authority: Option<PathBuf>,
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
 }
 
 pub fn run(layout: &Layout, options: &Options) -> Result<()> {
@@ -100,16 +112,97 @@ fn bring_up(
 }
 
 fn created(layout: &Layout, dirs: &ProfileDirs, options: &Options) -> Result<Profile> {
-    let nodes = options.nodes.unwrap_or(1);
+    let control_planes = options.control_planes.unwrap_or(1);
+    let datastore = options.datastore.clone().unwrap_or_default();
+    check_control_planes(control_planes, &datastore, options)?;
+    let nodes = options.nodes.unwrap_or(control_planes);
     check_nodes(nodes)?;
+    if nodes < control_planes {
+        return Err(Trouble::new(
+            format!("{control_planes} control planes need as many nodes, not {nodes}"),
+            "Leave --nodes out, or ask for more with it.",
+        ));
+    }
     // Processes or groups of a cluster whose files are gone would be mixed up with the new one.
     delete::remove(layout, dirs)?;
     let api_port = profile::free_port(options.api_port, USUAL_API_PORT)?;
     let egress = options.egress.unwrap_or(Egress::Nat);
     let profile = Profile::new(&options.profile, api_port, egress, free_uplink(layout), nodes);
+    let profile = profile.controlled_by(control_planes, datastore);
     std::fs::create_dir_all(&dirs.state).map_err(|error| Trouble::file("make", &dirs.state, &error))?;
+    keep_etcd_files(dirs, options)?;
     profile.save(dirs)?;
     Ok(profile)
+}
+
+/// Several control planes need a store that all of them reach, and most of its members to agree.
+fn check_control_planes(count: usize, datastore: &Datastore, options: &Options) -> Result<()> {
+    if !(1..=CONTROL_PLANES_MAX).contains(&count) {
+        return Err(Trouble::new(
+            format!("a cluster cannot have {count} control planes"),
+            format!("Ask for 1 to {CONTROL_PLANES_MAX} with --control-planes; 3 survive the loss of one."),
+        ));
+    }
+    let files = &options.etcd_files;
+    let has_files = files.authority.is_some() || files.certificate.is_some() || files.key.is_some();
+    match datastore {
+        Datastore::Embedded if count > 1 => {
+            return Err(Trouble::new(
+                format!("{count} control planes cannot share the embedded store, which belongs to one process"),
+                "Add --datastore etcd, which runs an etcd member on each of them.",
+            ));
+        }
+        Datastore::Embedded | Datastore::Etcd if has_files => {
+            return Err(Trouble::new(
+                "--etcd-cafile, --etcd-certfile and --etcd-keyfile are for an etcd of your own",
+                "Leave them out, or give its URLs with --datastore.",
+            ));
+        }
+        Datastore::External(urls) => check_etcd_files(urls, files)?,
+        Datastore::Etcd => {
+            preflight::check_etcd()?;
+            if count.is_multiple_of(2) {
+                let survives = (count - 1) / 2;
+                say(&format!(
+                    "Warning: {count} etcd members survive the loss of {survives}, as {} do: an odd number is better.",
+                    count - 1
+                ));
+            }
+        }
+        Datastore::Embedded => {}
+    }
+    Ok(())
+}
+
+fn check_etcd_files(urls: &[String], files: &EtcdFiles) -> Result<()> {
+    if urls.iter().any(|url| url.starts_with("https://")) && files.authority.is_none() {
+        return Err(Trouble::new(
+            "an etcd at https:// is only trusted by the certificate of its authority",
+            "Give that with --etcd-cafile, and what the cluster shows with --etcd-certfile and --etcd-keyfile.",
+        ));
+    }
+    if files.certificate.is_some() != files.key.is_some() {
+        return Err(Trouble::new(
+            "--etcd-certfile and --etcd-keyfile need each other",
+            "Give both, or neither where that etcd asks for no certificate.",
+        ));
+    }
+    Ok(())
+}
+
+/// Copies what the nodes will need: the files may be anywhere on the host.
+fn keep_etcd_files(dirs: &ProfileDirs, options: &Options) -> Result<()> {
+    let files = &options.etcd_files;
+    let to = dirs.pki().join(credentials::ETCD_DIR);
+    for (from, (name, mode)) in
+        [&files.authority, &files.certificate, &files.key].into_iter().zip(credentials::ETCD_FILES)
+    {
+        let Some(from) = from else { continue };
+        std::fs::create_dir_all(&to).map_err(|error| Trouble::file("make", &to, &error))?;
+        let bytes = std::fs::read(from).map_err(|error| Trouble::file("read", from, &error))?;
+        profile::write_atomically(&to.join(name), &bytes, mode)?;
+    }
+    Ok(())
 }
 
 fn check_nodes(nodes: usize) -> Result<()> {
@@ -139,6 +232,15 @@ fn changed(mut profile: Profile, dirs: &ProfileDirs, options: &Options) -> Resul
     }
     if options.api_port.is_some_and(|port| port != profile.api_port) {
         return Err(cannot("API port"));
+    }
+    if options.control_planes.is_some_and(|count| count != profile.control_planes) {
+        return Err(cannot("number of control planes"));
+    }
+    if options.datastore.as_ref().is_some_and(|datastore| *datastore != profile.datastore) {
+        return Err(cannot("datastore"));
+    }
+    if profile.datastore == Datastore::Etcd {
+        preflight::check_etcd()?;
     }
     let wanted = options.nodes.unwrap_or(profile.nodes.len());
     check_nodes(wanted)?;
@@ -246,7 +348,7 @@ fn await_roles(control: &mut Control, dirs: &ProfileDirs, options: &Options) -> 
 
 /// The last line that a dying role wrote, which goes with it when a first start is undone.
 fn last_words(log: &std::path::Path) -> String {
-    let files = ["ironclad-server.log", "ironclad-agent.log"].map(|name| log.join(name));
+    let files = ["ironclad-etcd.log", "ironclad-server.log", "ironclad-agent.log"].map(|name| log.join(name));
     let text: String = files.iter().filter_map(|path| std::fs::read_to_string(path).ok()).collect();
     let line = text.lines().rev().find(|line| !line.starts_with("init: ") && !line.trim().is_empty());
     line.map(|line| format!(" ({line})")).unwrap_or_default()
