@@ -204,7 +204,14 @@ impl Resource {
 
     /// Where the values of the selectable fields are.
     pub fn field_paths(&self) -> Box<[&'static str]> {
-        self.selectable_fields.iter().map(|field| field.split_once('=').map_or(*field, |(_, path)| path)).collect()
+        let path = |field: &'static str| field.split_once('=').map_or(field, |(_, path)| path);
+        self.selectable_fields.iter().map(|field| path(field).split('|').next().unwrap_or_default()).collect()
+    }
+
+    /// The place of the field that stands in where the one of this name is empty.
+    pub fn field_fallback(&self, name: &str) -> Option<usize> {
+        let field = self.selectable_fields.iter().find(|field| field_name(field) == name)?;
+        self.field_position(field.split_once('|')?.1)
     }
 
     pub fn is_namespaced(&self) -> bool {

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::Served;
 use crate::definitions::{self, BY_KIND, DEFINITIONS};
 use crate::owners::set_references;
-use crate::tree::{Tree, tree_of};
+use crate::tree::{Tree, set, tree_of};
 
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
@@ -128,8 +128,16 @@ impl GarbageCollector {
             }
             return Ok(plan);
         }
-        let policy = if !waiting.is_empty() && self.dependents(snapshot, object.uid()).next().is_some() {
-            // Its owner waits for it, and its own dependents for it in turn.
+        let mut dependents = self.dependents(snapshot, object.uid()).peekable();
+        let policy = if !waiting.is_empty() && dependents.peek().is_some() {
+            // Its owner waits for it, and its own dependents for it in turn. Where one of them is waiting already, the
+            // three may own each other in a circle: nobody waits for this one any more.
+            if waiting.iter().any(|reference| reference.block_owner_deletion)
+                && dependents.any(|(_, dependent)| is_foreground(dependent))
+            {
+                plan.push(unblock(resource, object)?);
+                return Ok(plan);
+            }
             Some("Foreground")
         } else if object.meta().finalizers.iter().any(|finalizer| &**finalizer == ORPHAN) {
             Some("Orphan")
@@ -215,6 +223,15 @@ impl Controller for GarbageCollector {
 fn let_go(resource: &Gvr, object: &Object, goes: impl Fn(&str) -> bool) -> Result<Step, PlanError> {
     let mut references = tree_of(object)?.items("metadata.ownerReferences").to_vec();
     references.retain(|reference| !goes(reference.text("uid")));
+    Ok(set_references(resource, object, references).into())
+}
+
+/// Its owners need not wait for it any more.
+fn unblock(resource: &Gvr, object: &Object) -> Result<Step, PlanError> {
+    let mut references = tree_of(object)?.items("metadata.ownerReferences").to_vec();
+    for reference in &mut references {
+        set(reference, "blockOwnerDeletion", Value::Bool(false));
+    }
     Ok(set_references(resource, object, references).into())
 }
 
@@ -360,6 +377,25 @@ mod tests {
             expect![[r#"
             apps/v1/replicasets/shop/web: patch replicasets.apps shop/web {"metadata":{"finalizers":null}}
         "#]],
+        );
+    }
+
+    #[test]
+    fn a_circle_of_owners_is_opened_where_it_closes() {
+        let of = |name: &str, owner: &str, ending: &str| {
+            format!(
+                "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: shop, {ending}ownerReferences: \
+                 [{{apiVersion: v1, kind: Pod, name: {owner}, uid: uid-{owner}, blockOwnerDeletion: true}}]}}\n---\n"
+            )
+        };
+        let ending = format!("{ENDING}, finalizers: [foregroundDeletion], ");
+        check(
+            &(of("a", "c", &ending) + &of("b", "a", &ending) + of("c", "b", "").trim_end_matches("---\n")),
+            expect![[r#"
+                /v1/pods/shop/a: nothing
+                /v1/pods/shop/b: nothing
+                /v1/pods/shop/c: patch pods shop/c {"metadata":{"ownerReferences":[{"apiVersion":"v1","blockOwnerDeletion":false,"kind":"Pod","name":"b","uid":"uid-b"}]}}
+            "#]],
         );
     }
 

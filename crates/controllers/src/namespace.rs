@@ -120,9 +120,10 @@ type Told = (&'static str, bool, &'static str, String);
 
 /// What the deletion waits for, in upstream's words.
 fn told(remaining: &[(&Gvr, Vec<&Object>)]) -> [Told; 5] {
-    let counts =
-        remaining.iter().map(|(resource, objects)| format!("{resource} has {} resource instances", objects.len()));
-    let counts: Vec<String> = counts.collect();
+    let count = |(resource, objects): &(&Gvr, Vec<&Object>)| {
+        format!("{}.{} has {} resource instances", resource.resource, resource.group, objects.len())
+    };
+    let counts: Vec<String> = remaining.iter().map(count).collect();
     let mut finalizers = std::collections::BTreeMap::<&str, usize>::new();
     for object in remaining.iter().flat_map(|(_, objects)| objects) {
         for finalizer in &object.meta().finalizers {
@@ -214,7 +215,7 @@ metadata: {name: other}
             expect![[r#"
             delete all pods in shop
             update namespaces shop status
-              status.conditions: null -> [{"lastTransitionTime":"2026-01-01T12:00:00Z","message":"All resources successfully discovered","reason":"ResourcesDiscovered","status":"False","type":"NamespaceDeletionDiscoveryFailure"},{"lastTransitionTime":"2026-01-01T12:00:00Z","message":"All legacy kube types successfully parsed","reason":"ParsedGroupVersions","status":"False","type":"NamespaceDeletionGroupVersionParsingFailure"},{"lastTransitionTime":"2026-01-01T12:00:00Z","message":"All content successfully deleted, may be waiting on finalization","reason":"ContentDeleted","status":"False","type":"NamespaceDeletionContentFailure"},{"lastTransitionTime":"2026-01-01T12:00:00Z","message":"Some resources are remaining: pods has 1 resource instances, configmaps has 1 resource instances","reason":"SomeResourcesRemain","status":"True","type":"NamespaceContentRemaining"},{"lastTransitionTime":"2026-01-01T12:00:00Z","message":"Some content in the namespace has finalizers remaining: example.com/hold in 1 resource instances","reason":"SomeFinalizersRemain","status":"True","type":"NamespaceFinalizersRemaining"}]
+              status.conditions: null -> [{"lastTransitionTime":"2026-01-01T12:00:00Z","message":"All resources successfully discovered","reason":"ResourcesDiscovered","status":"False","type":"NamespaceDeletionDiscoveryFailure"},{"lastTransitionTime":"2026-01-01T12:00:00Z","message":"All legacy kube types successfully parsed","reason":"ParsedGroupVersions","status":"False","type":"NamespaceDeletionGroupVersionParsingFailure"},{"lastTransitionTime":"2026-01-01T12:00:00Z","message":"All content successfully deleted, may be waiting on finalization","reason":"ContentDeleted","status":"False","type":"NamespaceDeletionContentFailure"},{"lastTransitionTime":"2026-01-01T12:00:00Z","message":"Some resources are remaining: pods. has 1 resource instances, configmaps. has 1 resource instances","reason":"SomeResourcesRemain","status":"True","type":"NamespaceContentRemaining"},{"lastTransitionTime":"2026-01-01T12:00:00Z","message":"Some content in the namespace has finalizers remaining: example.com/hold in 1 resource instances","reason":"SomeFinalizersRemain","status":"True","type":"NamespaceFinalizersRemaining"}]
         "#]],
         );
     }
@@ -228,7 +229,7 @@ metadata: {name: other}
             content,
             expect![[r#"
             update namespaces shop status
-              status.conditions: null -> [{"lastTransitionTime":"2026-01-01T12:00:00Z","message":"All resources successfully discovered","reason":"ResourcesDiscovered","status":"False","type":"NamespaceDeletionDiscoveryFailure"},{"lastTransitionTime":"2026-01-01T12:00:00Z","message":"All legacy kube types successfully parsed","reason":"ParsedGroupVersions","status":"False","type":"NamespaceDeletionGroupVersionParsingFailure"},{"lastTransitionTime":"2026-01-01T12:00:00Z","message":"All content successfully deleted, may be waiting on finalization","reason":"ContentDeleted","status":"False","type":"NamespaceDeletionContentFailure"},{"lastTransitionTime":"2026-01-01T12:00:00Z","message":"Some resources are remaining: configmaps has 1 resource instances","reason":"SomeResourcesRemain","status":"True","type":"NamespaceContentRemaining"},{"lastTransitionTime":"2026-01-01T12:00:00Z","message":"Some content in the namespace has finalizers remaining: x in 1 resource instances","reason":"SomeFinalizersRemain","status":"True","type":"NamespaceFinalizersRemaining"}]
+              status.conditions: null -> [{"lastTransitionTime":"2026-01-01T12:00:00Z","message":"All resources successfully discovered","reason":"ResourcesDiscovered","status":"False","type":"NamespaceDeletionDiscoveryFailure"},{"lastTransitionTime":"2026-01-01T12:00:00Z","message":"All legacy kube types successfully parsed","reason":"ParsedGroupVersions","status":"False","type":"NamespaceDeletionGroupVersionParsingFailure"},{"lastTransitionTime":"2026-01-01T12:00:00Z","message":"All content successfully deleted, may be waiting on finalization","reason":"ContentDeleted","status":"False","type":"NamespaceDeletionContentFailure"},{"lastTransitionTime":"2026-01-01T12:00:00Z","message":"Some resources are remaining: configmaps. has 1 resource instances","reason":"SomeResourcesRemain","status":"True","type":"NamespaceContentRemaining"},{"lastTransitionTime":"2026-01-01T12:00:00Z","message":"Some content in the namespace has finalizers remaining: x in 1 resource instances","reason":"SomeFinalizersRemain","status":"True","type":"NamespaceFinalizersRemaining"}]
         "#]],
         );
     }

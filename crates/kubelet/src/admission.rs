@@ -6,12 +6,17 @@ use crate::pod::PodRef;
 use crate::qos::{What, pod_quantity};
 use crate::status::Verdict;
 
+const SYSCTL_FORBIDDEN: &str = "SysctlForbidden";
+
 /// The verdict against `pod`, beside the pods that the node has taken already.
 pub fn check<'a>(
     pod: &PodRef,
     others: impl Iterator<Item = &'a PodRef>,
     allocatable_millis: &BTreeMap<String, i64>,
 ) -> Option<Verdict> {
+    if let Some(verdict) = forbidden_sysctl(pod) {
+        return Some(verdict);
+    }
     let others: Vec<&PodRef> = others.collect();
     let capacity = |name: &str| allocatable_millis.get(name).copied();
     let count = i64::try_from(others.len()).unwrap_or(i64::MAX);
@@ -22,6 +27,10 @@ pub fn check<'a>(
     }
     for name in requested(pod) {
         let Some(capacity) = capacity(&name) else {
+            // A resource of the cluster, of which the scheduler alone keeps account.
+            if name.contains('/') && !name.contains("kubernetes.io/") {
+                continue;
+            }
             return Some(lacks(&name, scaled(&name, request(pod, &name)), 0, 0));
         };
         let used: i64 = others.iter().map(|other| request(other, &name)).sum();
@@ -31,6 +40,41 @@ pub fn check<'a>(
         }
     }
     None
+}
+
+/// Kernel settings that are a pod's own and harm no other:
+/// <https://kubernetes.io/docs/tasks/administer-cluster/sysctl-cluster/>.
+const SAFE_SYSCTLS: [&str; 12] = [
+    "kernel.shm_rmid_forced",
+    "net.ipv4.ip_local_port_range",
+    "net.ipv4.tcp_syncookies",
+    "net.ipv4.ping_group_range",
+    "net.ipv4.ip_unprivileged_port_start",
+    "net.ipv4.ip_local_reserved_ports",
+    "net.ipv4.tcp_keepalive_time",
+    "net.ipv4.tcp_fin_timeout",
+    "net.ipv4.tcp_keepalive_intvl",
+    "net.ipv4.tcp_keepalive_probes",
+    "net.ipv4.tcp_rmem",
+    "net.ipv4.tcp_wmem",
+];
+
+fn forbidden_sysctl(pod: &PodRef) -> Option<Verdict> {
+    let spec = pod.spec();
+    let (network, ipc) = (spec.host_network == Some(true), spec.host_ipc == Some(true));
+    let wanted = spec.security_context.as_ref()?.sysctls.as_ref()?;
+    let why = wanted.iter().find_map(|sysctl| {
+        let name = sysctl.name.replace('/', ".");
+        if !SAFE_SYSCTLS.contains(&name.as_str()) {
+            return Some(format!("{name:?} not allowlisted"));
+        }
+        if network && name.starts_with("net.") {
+            return Some(format!("sysctl {name:?} not allowed with host net enabled"));
+        }
+        (ipc && name.starts_with("kernel.")).then(|| format!("sysctl {name:?} not allowed with host ipc enabled"))
+    });
+    let message = format!("Pod was rejected: forbidden sysctl: {}", why?);
+    Some(Verdict { reason: SYSCTL_FORBIDDEN.to_owned(), message })
 }
 
 /// The resources that the pod's containers request, besides what this node does not count.
@@ -64,6 +108,7 @@ fn lacks(name: &str, requested: i64, used: i64, capacity: i64) -> Verdict {
 /// The reason of the event that tells it.
 pub fn static_reason(reason: &str) -> &'static str {
     match reason {
+        SYSCTL_FORBIDDEN => SYSCTL_FORBIDDEN,
         "OutOfcpu" => "OutOfcpu",
         "OutOfmemory" => "OutOfmemory",
         "OutOfpods" => "OutOfpods",
@@ -93,5 +138,27 @@ mod tests {
             "Pod was rejected: Node didn't have enough resource: cpu, requested: 600, used: 1500, capacity: 2000"
         );
         assert_eq!(check(&sized("500m"), others.iter(), &allocatable), None);
+        let counted =
+            pod(r#"{"spec": {"containers": [{"name": "c", "resources": {"requests": {"example.com/d": "1"}}}]}}"#);
+        assert_eq!(check(&counted, others.iter(), &allocatable), None);
+    }
+
+    #[test]
+    fn kernel_settings_that_are_not_the_pods_own_are_refused() {
+        let with = |name: &str, more: &str| {
+            let spec = format!(
+                r#"{{"securityContext": {{"sysctls": [{{"name": "{name}", "value": "1"}}]}}{more}, "containers": []}}"#
+            );
+            let verdict = check(&pod(&format!(r#"{{"spec": {spec}}}"#)), std::iter::empty(), &BTreeMap::new());
+            verdict.map_or_else(|| "taken".to_owned(), |verdict| format!("{}: {}", verdict.reason, verdict.message))
+        };
+        assert_eq!(with("kernel.shm_rmid_forced", ""), "taken");
+        assert_eq!(with("net/ipv4/tcp_syncookies", ""), "taken");
+        let refused = |why: &str| format!("SysctlForbidden: Pod was rejected: forbidden sysctl: {why}");
+        assert_eq!(with("kernel.msgmax", ""), refused(r#""kernel.msgmax" not allowlisted"#));
+        assert_eq!(
+            with("net.ipv4.tcp_syncookies", r#", "hostNetwork": true"#),
+            refused(r#"sysctl "net.ipv4.tcp_syncookies" not allowed with host net enabled"#)
+        );
     }
 }

@@ -117,6 +117,8 @@ async fn a_changed_schema_takes_effect_at_once_and_old_objects_are_read_by_it() 
     assert_eq!(frames.next().await, "END", "watchers begin anew under the new schema");
     let (_, list) = kit.ask(&format!("GET {WS}")).send().await;
     assert_eq!(list["items"][0]["spec"], json!({ "n": 1, "size": "big" }));
+    let (_, one) = kit.ask(&format!("GET {WS}/a")).send().await;
+    assert_eq!(one["spec"], json!({ "n": 1, "size": "big" }));
 }
 
 #[tokio::test(start_paused = true)]

@@ -74,6 +74,29 @@ async fn an_event_is_read_in_both_groups() {
     let list = "GET /apis/events.k8s.io/v1/namespaces/default/events?fieldSelector=regarding.name%3Dp";
     let (_, list) = kit.ask(list).send().await;
     assert_eq!((&list["kind"], &list["items"][0]["note"]), (&json!("EventList"), &json!("hello")));
+    let old = json!({
+        "metadata": { "name": "old" }, "involvedObject": { "namespace": "default" }, "source": { "component": "scheduler" },
+        "reportingComponent": "other",
+    });
+    kit.create("/api/v1/namespaces/default/events", old).await;
+    let mut found = Vec::new();
+    for source in ["kubelet", "scheduler", "other"] {
+        let line = format!("GET /api/v1/namespaces/default/events?fieldSelector=source%3D{source}");
+        let (_, list) = kit.ask(&line).send().await;
+        found.push(list["items"].as_array().unwrap().len());
+    }
+    assert_eq!(found, [1, 1, 0], "by its source, or by its controller where it names none");
+}
+
+#[tokio::test]
+async fn what_is_answered_and_not_kept_has_no_columns() {
+    let kit = kit().await;
+    let line = "POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+    let review = json!({ "spec": { "nonResourceAttributes": { "verb": "get", "path": "/" } } });
+    let (code, refused) =
+        kit.ask(line).accept("application/json;as=Table;v=v1;g=meta.k8s.io").body(review).send().await;
+    expect![[r#"406 only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"#]]
+        .assert_eq(&format!("{code} {}", refused["message"].as_str().unwrap()));
 }
 
 #[tokio::test]

@@ -17,7 +17,12 @@ pub(super) async fn get(call: Call) -> Result<Answer, Status> {
         }
         None => {
             let entry = commit::read(&call, &key).await?;
-            entry.map(|entry| storage::with_revision(&entry.value, entry.modified))
+            // A custom resource may have been written before its schema had a default.
+            let custom = call.resource.custom.is_some();
+            entry.and_then(|entry| match custom {
+                true => call.cache.restore(&entry.value, entry.modified).map(|object| object.json().clone()),
+                false => Some(storage::with_revision(&entry.value, entry.modified)),
+            })
         }
     };
     let json = json.ok_or_else(|| Status::not_found(call.about()))?;

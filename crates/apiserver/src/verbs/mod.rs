@@ -192,7 +192,8 @@ pub(crate) fn form_of(context: &RequestContext, resource: &Resource) -> Result<F
             && api::protobuf::Kind::of(&kind.api_version(), &kind.kind).is_some(),
         streams: matches!(context.info.verb, Verb::List | Verb::Watch),
         watch: context.info.verb == Verb::Watch,
-        views: true,
+        // What is answered and not kept has no columns.
+        views: resource.review.is_none(),
     };
     let form = Form::negotiate(&context.accept, offer)?;
     Ok(form.prettified(context.params.get("pretty"), &context.user_agent))

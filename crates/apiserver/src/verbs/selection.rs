@@ -33,6 +33,8 @@ enum Field {
     Namespace,
     /// By position in the resource's selectable fields.
     At(usize),
+    /// The second where the first is empty.
+    Either(usize, usize),
 }
 
 impl Selection {
@@ -99,7 +101,7 @@ impl Selection {
     pub fn trigger(&self) -> Option<Trigger> {
         self.fields.iter().find_map(|term| match term.field {
             Field::At(position) if term.equal => Some((position, term.value.clone())),
-            Field::At(_) | Field::Name | Field::Namespace => None,
+            Field::At(_) | Field::Either(..) | Field::Name | Field::Namespace => None,
         })
     }
 }
@@ -110,6 +112,10 @@ impl FieldTerm {
             Field::Name => object.name(),
             Field::Namespace => object.namespace(),
             Field::At(position) => object.field(position),
+            Field::Either(position, fallback) => match object.field(position) {
+                "" => object.field(fallback),
+                value => value,
+            },
         };
         (value == &*self.value) == self.equal
     }
@@ -131,7 +137,8 @@ fn find_field(call: &Call, name: &str) -> Option<Field> {
         _ => {
             // The stored resource's fields are those that are indexed; another version may name them otherwise.
             let position = call.resource.field_position(name)?;
-            Some(Field::At(position))
+            let fallback = call.resource.field_fallback(name);
+            Some(fallback.map_or(Field::At(position), |fallback| Field::Either(position, fallback)))
         }
     }
 }

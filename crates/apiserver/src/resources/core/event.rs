@@ -21,7 +21,8 @@ pub const SELECTABLE: &[&str] = &[
     "involvedObject.fieldPath",
     "reason",
     "reportingComponent",
-    "source",
+    // A recorder of the newer group names itself as controller only.
+    "source=source.component|reportingComponent",
     "type",
 ];
 
