@@ -16,6 +16,7 @@ use crate::registry::Registry;
 use crate::seams::Seams;
 use crate::served::Served;
 use crate::services::Services;
+use crate::storage;
 use crate::upkeep;
 use crate::verbs::{self, Answer, RequestContext};
 use crate::watchcache::{caches::Caches, feed};
@@ -72,8 +73,8 @@ impl Engine {
     ) -> Result<Arc<Self>, Status> {
         let served = Arc::new(Served::new(Registry::builtin()));
         let caches = served.caches().clone();
-        let revision = feed::fill(&*store, &caches).await.map_err(Status::internal)?;
-        served.follow_all(&*store).await.map_err(Status::internal)?;
+        let revision = feed::fill(&*store, &caches).await.map_err(storage::failed)?;
+        served.follow_all(&*store).await.map_err(storage::failed)?;
         let services = Services::new(&config, rng.clone());
         if let Some(cache) = caches.get(&Gvr::new("", "v1", "services")) {
             services.restore(cache.table().iter());

@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use crate::bootstrap;
 use crate::engine::Engine;
 use crate::request::Verb;
+use crate::storage;
 use crate::tree;
 
 /// Upstream's place for them. They are no objects: nothing serves them.
@@ -65,7 +66,7 @@ pub async fn leave(engine: &Arc<Engine>) -> Result<(), Status> {
     engine.leaving.store(true, Relaxed);
     let own = key_of(engine.config().advertise_address);
     let commit = Commit { writes: vec![Write::Delete(own)], ..Commit::default() };
-    engine.store().commit(commit).await.map_err(Status::internal)?;
+    engine.store().commit(commit).await.map_err(storage::failed)?;
     let mut left = Seen::default();
     left.look(engine).await?;
     if left.0.is_empty() {
@@ -78,7 +79,7 @@ impl Seen {
     async fn round(&mut self, engine: &Arc<Engine>) -> Result<(), Status> {
         let own = Write::Put(key_of(engine.config().advertise_address), Bytes::from_static(b"{}"));
         let commit = Commit { writes: vec![own], durability: Durability::Buffered, ..Commit::default() };
-        engine.store().commit(commit).await.map_err(Status::internal)?;
+        engine.store().commit(commit).await.map_err(storage::failed)?;
         self.look(engine).await?;
         self.publish(engine).await
     }
@@ -86,7 +87,7 @@ impl Seen {
     /// Reads the keys; those of the dead are deleted.
     async fn look(&mut self, engine: &Engine) -> Result<(), Status> {
         let range = Range { start: PREFIX.as_bytes().into(), end: PREFIX_END.into(), at: None, limit: None };
-        let page = engine.store().range(range).await.map_err(Status::internal)?;
+        let page = engine.store().range(range).await.map_err(storage::failed)?;
         let mut now = BTreeMap::new();
         for entry in page.entries {
             let Some(ip) = address_of(&entry.key) else { continue };

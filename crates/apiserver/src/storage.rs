@@ -4,10 +4,11 @@
 //! put behind them with one copy: the store does so as it commits, and from then on the store, the caches and the
 //! answers share the same bytes. The pair [`encode`] / [`with_revision`] is the only way in and out.
 
-use api::{Gvr, Key, Revision};
+use api::status::Details;
+use api::{Gvr, Key, Revision, Status};
 use bytes::Bytes;
 use serde_json::Value;
-use store::StoreKey;
+use store::{StoreError, StoreKey};
 
 /// Every key of ours is at or after `START` and before `END`.
 pub const START: &[u8] = b"/registry/";
@@ -148,6 +149,23 @@ pub fn list_item(json: &Bytes) -> Option<Bytes> {
     metadata_at(json).map(|at| json.slice(at - METADATA.len()..))
 }
 
+/// What a client is told when the store cannot do its part. Where nothing happened it may try again; where a write may have
+/// happened it is not asked to, since its library would do so by itself.
+pub fn failed(error: StoreError) -> Status {
+    let message = error.to_string();
+    let again = Details { retry_after_seconds: 1, ..Details::default() };
+    match error {
+        StoreError::Unavailable(_) | StoreError::Denied(_) | StoreError::Closed => {
+            Status::failure(503, "ServiceUnavailable", message).with_details(again)
+        }
+        StoreError::Busy(_) => Status::failure(429, "TooManyRequests", message).with_details(again),
+        StoreError::NoSpace(_) => Status::failure(507, "InsufficientStorage", message).with_details(again),
+        StoreError::InDoubt(_) => Status::failure(504, "Timeout", message),
+        StoreError::TooLarge(why) => Status::too_large(why),
+        other => Status::internal(other),
+    }
+}
+
 /// Where the metadata's first field begins. Only apiVersion and kind can come before it.
 fn metadata_at(bytes: &[u8]) -> Option<usize> {
     let head = &bytes[..bytes.len().min(512)];
@@ -172,6 +190,28 @@ mod tests {
         assert_eq!(with_revision(&seven, Revision(8)), with_revision(&stored, Revision(8)));
         assert_eq!(with_revision(&seven, Revision(7)).as_ptr(), seven.as_ptr(), "the same bytes are shared");
         assert_eq!(list_item(&stored).unwrap(), r#""metadata":{"name":"c"},"data":{"a":"1"}}"#);
+    }
+
+    #[test]
+    fn a_store_that_fails_is_told_so_that_clients_know_what_to_do() {
+        let why = || "w".to_owned();
+        let cases = [
+            (StoreError::Unavailable(why()), "503 ServiceUnavailable again in 1: the store does not answer: w"),
+            (StoreError::Denied(why()), "503 ServiceUnavailable again in 1: the store refuses this server: w"),
+            (StoreError::Busy(why()), "429 TooManyRequests again in 1: the store has too much to do: w"),
+            (StoreError::NoSpace(why()), "507 InsufficientStorage again in 1: no space left: w"),
+            (
+                StoreError::InDoubt(why()),
+                "504 Timeout again in 0: the store's answer was lost, and the write may or may not have happened: w",
+            ),
+            (StoreError::TooLarge(why()), "413 RequestEntityTooLarge again in 0: Request entity too large: w"),
+            (StoreError::Io(why()), "500 InternalError again in 0: Internal error occurred: store I/O failed: w"),
+        ];
+        for (error, expected) in cases {
+            let status = failed(error);
+            let again = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
+            assert_eq!(format!("{} {} again in {again}: {}", status.code, status.reason, status.message), expected);
+        }
     }
 
     #[test]

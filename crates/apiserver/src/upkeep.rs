@@ -25,6 +25,7 @@ pub async fn run(engine: Weak<Engine>) {
         }
         // What was the newest revision a round ago is now old enough to be forgotten.
         if known > Revision::ZERO
+            && !engine.store().forgets_by_itself()
             && let Err(error) = engine.store().compact(known).await
         {
             tracing::warn!(%error, "cannot compact the store");
@@ -49,7 +50,7 @@ pub async fn expire_events(engine: &Engine) -> Result<usize, Status> {
         // A conflict means that the event was seen again: it lives on.
         match engine.store().commit(commit).await {
             Ok(_) | Err(store::StoreError::Conflict { .. }) => {}
-            Err(error) => return Err(Status::internal(error)),
+            Err(error) => return Err(storage::failed(error)),
         }
     }
     Ok(expired.len())

@@ -132,6 +132,14 @@ impl EtcdStore {
 
 #[async_trait]
 impl Store for EtcdStore {
+    fn name(&self) -> &'static str {
+        "etcd"
+    }
+
+    fn forgets_by_itself(&self) -> bool {
+        self.compaction.is_some()
+    }
+
     async fn commit(&self, commit: Commit) -> Result<Revision, StoreError> {
         commit::commit(&self.client, commit).await
     }

@@ -201,6 +201,14 @@ pub trait WatchStream: Send {
 
 #[async_trait]
 pub trait Store: Send + Sync {
+    /// What people know it by.
+    fn name(&self) -> &'static str {
+        "store"
+    }
+    /// Old history goes by age, without anybody calling [`Store::compact`].
+    fn forgets_by_itself(&self) -> bool {
+        false
+    }
     /// Returns the revision of the commit once it is as durable as asked.
     async fn commit(&self, commit: Commit) -> Result<Revision, StoreError>;
     async fn get(&self, key: &[u8]) -> Result<Option<Entry>, StoreError>;

@@ -2,6 +2,8 @@
 
 #[path = "suite/etcd.rs"]
 mod etcd;
+#[path = "suite/etcd_faults.rs"]
+mod etcd_faults;
 
 use std::sync::Arc;
 

@@ -11,6 +11,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::Services;
 use crate::engine::Engine;
+use crate::storage;
 use crate::watchcache::{Look, Registration};
 
 /// Written with every commit that takes an address or a port. It is no object: nothing serves it.
@@ -34,7 +35,7 @@ impl Turns {
     /// Waits for the turn, and brings the table of numbers up to date.
     pub async fn take(&self, engine: &Engine, services: &Services) -> Result<Turn, Status> {
         let place = self.0.clone().lock_owned().await;
-        let found = engine.store().get(LEDGER).await.map_err(Status::internal)?;
+        let found = engine.store().get(LEDGER).await.map_err(storage::failed)?;
         engine.caches().catch_up(&**engine.store()).await?;
         place.follow(engine, services);
         Ok(Turn { _alone: place, ledger: found.map(|entry| entry.modified) })

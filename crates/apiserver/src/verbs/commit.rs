@@ -128,7 +128,7 @@ async fn try_commit(
         StoreError::Conflict { key, .. } if services::is_ledger(&key) => Lost::Numbers,
         StoreError::Conflict { key, .. } if key != own => Lost::Quota,
         StoreError::Conflict { .. } => Lost::Object,
-        other => Lost::Failed(Status::internal(other)),
+        other => Lost::Failed(storage::failed(other)),
     })
 }
 
@@ -137,7 +137,7 @@ pub(crate) async fn read(call: &Call, key: &Key) -> Result<Option<Entry>, Status
     let begun = metrics::now();
     let found = call.engine.store().get(&storage::key(&call.stored.gvr, key)).await;
     call.engine.metrics().stored("get", &call.stored.gvr, begun);
-    found.map_err(Status::internal)
+    found.map_err(storage::failed)
 }
 
 /// The bytes to store for an object in the resource's own version.

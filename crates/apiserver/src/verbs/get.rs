@@ -12,7 +12,7 @@ pub(super) async fn get(call: Call) -> Result<Answer, Status> {
     // With a resourceVersion the cache may answer, once it is that new; without one the newest is meant.
     let json = match get_revision(&call)? {
         Some(revision) => {
-            call.engine.caches().reach(revision).await?;
+            call.reach(revision).await?;
             call.cache.table().get(&key).map(|object| object.json().clone())
         }
         None => {

@@ -91,7 +91,7 @@ async fn table_of(call: &Call, options: &ListOptions) -> Result<(Table, Option<K
     match options.freshness() {
         Freshness::Newest => call.catch_up().await?,
         Freshness::Any => {}
-        Freshness::NotOlderThan(revision) => call.engine.caches().reach(revision).await?,
+        Freshness::NotOlderThan(revision) => call.reach(revision).await?,
         Freshness::Exactly(revision) => return Ok((at_revision(call, revision, None).await?, None)),
     }
     Ok((call.cache.table(), None))
@@ -99,7 +99,7 @@ async fn table_of(call: &Call, options: &ListOptions) -> Result<(Table, Option<K
 
 /// All objects as they were at a revision: from the cache's snapshots, or from the store's history.
 async fn at_revision(call: &Call, revision: Revision, start: Option<&Key>) -> Result<Table, Status> {
-    call.engine.caches().reach(revision).await?;
+    call.reach(revision).await?;
     if let Some(mut table) = call.cache.snapshot(revision) {
         if table.revision() != revision {
             table = at_exact_revision(table, revision);
@@ -114,7 +114,7 @@ async fn at_revision(call: &Call, revision: Revision, start: Option<&Key>) -> Re
     let range = Range { start: prefix.into(), end: end.into(), at: Some(revision), limit: None };
     let page = call.engine.store().range(range).await.map_err(|error| match error {
         store::StoreError::Compacted { .. } => expired(call, start),
-        other => Status::internal(other),
+        other => storage::failed(other),
     })?;
     let mut table = Table::new(std::sync::Arc::new([]));
     for entry in &page.entries {

@@ -24,7 +24,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use api::status::About;
-use api::{Key, Status};
+use api::{Key, Revision, Status};
 use bytes::Bytes;
 use futures::Stream;
 
@@ -32,6 +32,7 @@ use crate::engine::Engine;
 use crate::output::{self, Form, Offer};
 use crate::request::{ResourceRequest, Verb};
 use crate::resource::{Resource, Review, Subresource};
+use crate::storage;
 use crate::subresources;
 use crate::user::User;
 use crate::watchcache::WatchCache;
@@ -135,6 +136,16 @@ impl Call {
     /// The objects of the caches at this moment are at least as new as every write acknowledged before.
     pub async fn catch_up(&self) -> Result<(), Status> {
         self.engine.caches().catch_up(&**self.engine.store()).await
+    }
+
+    /// The objects of the caches at this moment are at least as new as `revision`.
+    pub async fn reach(&self, revision: Revision) -> Result<(), Status> {
+        if self.engine.caches().revision() < revision {
+            // Another server may have given it for a change of what no cache holds; asked for its newest revision, the
+            // store tells our caches as well.
+            self.engine.store().current().await.map_err(storage::failed)?;
+        }
+        self.engine.caches().reach(revision).await
     }
 
     /// JSON of one object in the form that was asked for.

@@ -86,11 +86,10 @@ enum Begun {
 
 /// A watch from nowhere in particular (no revision, or zero) begins with what is there, as if it had asked for it.
 async fn begin(call: &Call, options: &ListOptions, selection: &Selection) -> Result<Begun, Status> {
-    let caches = call.engine.caches();
     let trigger = selection.trigger();
     let legacy = options.revision.is_none_or(|revision| revision == Revision::ZERO);
     match (options.send_initial_events, options.revision) {
-        (Some(_), Some(revision)) => caches.reach(revision).await?,
+        (Some(_), Some(revision)) => call.reach(revision).await?,
         (_, None) => call.catch_up().await?,
         (None, Some(_)) => {}
     }

@@ -94,7 +94,7 @@ impl Caches {
 
     /// Waits until the caches hold everything that was acknowledged before this call.
     pub async fn catch_up(&self, store: &dyn Store) -> Result<(), Status> {
-        let newest = store.current().await.map_err(Status::internal)?;
+        let newest = store.current().await.map_err(storage::failed)?;
         self.reach(newest).await
     }
 }

@@ -1,6 +1,7 @@
 //! `/healthz`, `/livez` and `/readyz`, whole and check by check, in upstream's text form.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Response;
 
@@ -22,26 +23,37 @@ enum Check {
 const LIVE: &[Check] = &[Check::Ping, Check::Store];
 const READY: &[Check] = &[Check::Ping, Check::Store, Check::Shutdown];
 
+/// A probe does not wait longer than this for the store.
+const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Upstream tells nobody why; the log does.
+const WITHHELD: &str = "reason withheld";
+
 impl Check {
-    fn name(self) -> &'static str {
+    /// By what it is asked for. Monitors know the store as upstream's, whichever it is.
+    fn names(self) -> &'static [&'static str] {
         match self {
-            Self::Ping => "ping",
-            Self::Store => "store",
-            Self::Shutdown => "shutdown",
+            Self::Ping => &["ping"],
+            Self::Store => &["store", "etcd"],
+            Self::Shutdown => &["shutdown"],
         }
     }
 
-    async fn run(self, server: &Server) -> bool {
+    fn name(self, server: &Server) -> &'static str {
+        if self == Self::Store { server.engine.store().name() } else { self.names()[0] }
+    }
+
+    /// The error is the reason that is shown.
+    async fn run(self, server: &Server) -> Result<(), String> {
         match self {
-            Self::Ping => true,
-            Self::Store => match server.engine.store().current().await {
-                Ok(_) => true,
-                Err(error) => {
-                    tracing::warn!(%error, "the store does not answer");
-                    false
-                }
-            },
-            Self::Shutdown => !server.stopping.is_cancelled(),
+            Self::Ping => Ok(()),
+            Self::Store => {
+                let asked = tokio::time::timeout(STORE_TIMEOUT, server.engine.store().current()).await;
+                let late = |_| format!("no answer within {STORE_TIMEOUT:?}");
+                let answer = asked.map_err(late).and_then(|answer| answer.map_err(|error| error.to_string()));
+                answer.map(drop).inspect_err(|error| tracing::warn!(error, "the store does not answer"))
+            }
+            Self::Shutdown if server.stopping.is_cancelled() => Err(WITHHELD.to_owned()),
+            Self::Shutdown => Ok(()),
         }
     }
 }
@@ -68,8 +80,8 @@ pub fn question(path: &str, params: &Params) -> Option<Question> {
     let excluded: Vec<String> = params.all("exclude").map(str::to_owned).collect();
     let verbose = params.0.iter().any(|(name, _)| name == "verbose");
     let wanted = |check: &Check| match segments.get(1) {
-        Some(name) => check.name() == *name,
-        None => !excluded.iter().any(|name| name == check.name()),
+        Some(name) => check.names().contains(name),
+        None => !excluded.iter().any(|name| check.names().contains(&name.as_str())),
     };
     let checks: Vec<Check> = known.iter().copied().filter(wanted).collect();
     let single = segments.len() > 1;
@@ -85,10 +97,10 @@ pub fn question(path: &str, params: &Params) -> Option<Question> {
 pub async fn answer(server: Arc<Server>, question: Question) -> Response<Body> {
     let mut results = Vec::new();
     for check in &question.checks {
-        results.push((check.name(), check.run(&server).await));
+        results.push((check.name(&server), check.run(&server).await));
     }
     if question.single {
-        return match results.iter().all(|(_, good)| *good) {
+        return match results.iter().all(|(_, result)| result.is_ok()) {
             true => respond::text(200, "ok"),
             false => respond::text(500, "internal server error: reason withheld\n"),
         };
@@ -96,13 +108,16 @@ pub async fn answer(server: Arc<Server>, question: Question) -> Response<Body> {
     report(question.group, &results, &question.excluded, question.verbose)
 }
 
-fn report(group: &str, results: &[(&str, bool)], excluded: &[String], verbose: bool) -> Response<Body> {
+fn report(group: &str, results: &[(&str, Result<(), String>)], excluded: &[String], verbose: bool) -> Response<Body> {
     let mut text = String::new();
-    for (name, good) in results {
-        text.push_str(&if *good { format!("[+]{name} ok\n") } else { format!("[-]{name} failed: reason withheld\n") });
+    for (name, result) in results {
+        text.push_str(&match result {
+            Ok(()) => format!("[+]{name} ok\n"),
+            Err(why) => format!("[-]{name} failed: {}\n", why.replace('\n', " ")),
+        });
     }
     text.extend(excluded.iter().map(|name| format!("[+]{name} excluded: ok\n")));
-    if results.iter().any(|(_, good)| !good) {
+    if results.iter().any(|(_, result)| result.is_err()) {
         return respond::text(500, format!("{text}{group} check failed\n"));
     }
     if verbose { respond::text(200, format!("{text}{group} check passed\n")) } else { respond::text(200, "ok") }

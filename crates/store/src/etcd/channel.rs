@@ -7,6 +7,7 @@
 //! A member is good when it answers `Status` and knows a leader. Failed dials back off; meanwhile calls are refused with
 //! the reason of each endpoint.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use tokio::time::{Instant, timeout};
 
 use super::endpoint::{Endpoint, EtcdTls};
 use super::grpc::{CallError, Code, Connection};
-use super::proto::{StatusRequest, StatusResponse};
+use super::proto::{ResponseHeader, StatusRequest, StatusResponse};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Between the starts of two dials.
@@ -24,6 +25,9 @@ const STAGGER: Duration = Duration::from_millis(200);
 /// A member that did not answer a call in time is asked so long whether it lives.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(700);
 const REDIAL: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+/// How often the leader is looked after while an answer is missing.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+const NO_LEADER: &str = "has no leader (a majority of the members is lost)";
 const STATUS: &str = "/etcdserverpb.Maintenance/Status";
 
 /// A connection to a member that was good when it was made.
@@ -54,11 +58,13 @@ pub(super) struct Channel {
     /// Held while dialling, so that one task does it for all.
     state: tokio::sync::Mutex<State>,
     down: Mutex<Option<Down>>,
+    /// The raft term of the newest answer; it changes with the leader.
+    term: AtomicU64,
 }
 
 impl Channel {
     pub fn new(endpoints: Vec<Endpoint>, tls: EtcdTls) -> Self {
-        Self { endpoints, tls, state: tokio::sync::Mutex::default(), down: Mutex::default() }
+        Self { endpoints, tls, state: tokio::sync::Mutex::default(), down: Mutex::default(), term: AtomicU64::new(0) }
     }
 
     /// How long nothing could be reached.
@@ -129,6 +135,28 @@ impl Channel {
         }
     }
 
+    pub fn term(&self) -> u64 {
+        self.term.load(Ordering::Relaxed)
+    }
+
+    pub fn note_term(&self, header: Option<&ResponseHeader>) {
+        if let Some(header) = header {
+            self.term.fetch_max(header.raft_term, Ordering::Relaxed);
+        }
+    }
+
+    /// Completes when the leader of `term` is gone, or our member with it: what was sent to it may never be answered.
+    pub async fn leader_lost(&self, term: u64) {
+        while self.term() == term {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let Ok(link) = self.link().await else { return };
+            match status(&link.connection, PROBE_TIMEOUT).await {
+                Ok(status) => self.note_term(status.header.as_ref()),
+                Err(why) => return self.leave(&link, &why).await,
+            }
+        }
+    }
+
     async fn dial(&self, first: usize) -> Result<Link, String> {
         let count = self.endpoints.len();
         let mut waiting = (0..count).map(|k| (first + k) % count);
@@ -152,23 +180,24 @@ impl Channel {
 async fn connect(index: usize, endpoint: Endpoint, tls: EtcdTls) -> Result<Link, String> {
     let linked = async {
         let connection = Connection::open(&endpoint, &tls).await?;
-        let version = status(&connection, CONNECT_TIMEOUT).await?;
+        let version = status(&connection, CONNECT_TIMEOUT).await?.version;
         Ok(Link { connection, name: endpoint.name.clone(), tells_progress: tells_progress(&version), index })
     };
     let linked = timeout(CONNECT_TIMEOUT, linked).await.unwrap_or_else(|_| Err("does not answer".to_owned()));
     linked.map_err(|why| format!("{}: {why}", endpoint.name))
 }
 
-/// The member's version, if it answers and knows a leader.
-async fn status(connection: &Connection, timeout: Duration) -> Result<String, String> {
+/// What the member says of itself, if it answers and knows a leader.
+async fn status(connection: &Connection, timeout: Duration) -> Result<StatusResponse, String> {
     match connection.unary::<_, StatusResponse>(STATUS, &StatusRequest {}, timeout).await {
         Ok(status) if status.is_learner => Err("is a learner".to_owned()),
-        Ok(status) if status.leader == 0 => Err("has no leader (a majority of the members is lost)".to_owned()),
-        Ok(status) => Ok(status.version),
+        Ok(status) if status.leader == 0 => Err(NO_LEADER.to_owned()),
+        Ok(status) => Ok(status),
         // Who may not ask this may still read and write keys.
         Err(CallError::Refused(refusal)) if matches!(refusal.code, Code::PermissionDenied | Code::Unauthenticated) => {
-            Ok(String::new())
+            Ok(StatusResponse::default())
         }
+        Err(CallError::Refused(refusal)) if refusal.message.contains("no leader") => Err(NO_LEADER.to_owned()),
         Err(CallError::Refused(refusal)) => Err(refusal.message),
         Err(CallError::NotSent(why) | CallError::Broken(why)) => Err(why),
     }

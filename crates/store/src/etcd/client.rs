@@ -95,7 +95,10 @@ impl Client {
     /// A linearizable read; `asked` is the revision it is at, for the message when that cannot be read.
     pub async fn range(&self, request: &RangeRequest) -> Result<(Revision, RangeResponse), StoreError> {
         match self.read::<_, RangeResponse>(RANGE, request).await {
-            Ok(mut response) => Ok((at(response.header.take()), response)),
+            Ok(mut response) => {
+                self.channel.note_term(response.header.as_ref());
+                Ok((at(response.header.take()), response))
+            }
             Err(failure) => Err(self.unreadable(failure, revision(request.revision)).await),
         }
     }

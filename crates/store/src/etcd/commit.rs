@@ -68,7 +68,7 @@ pub(super) async fn commit(client: &Client, commit: Commit) -> Result<Revision, 
     let deadline = Instant::now() + DEADLINE;
     let mut last = String::new();
     for failures in 1.. {
-        let sent = timeout_at(deadline, client.attempt(TXN, &plan.request(client), ATTEMPT)).await;
+        let sent = timeout_at(deadline, send(client, &plan.request(client))).await;
         let failure = match sent {
             Ok(Ok(response)) => match plan.answer(client, response) {
                 Answer::Done(revision) => return Ok(revision),
@@ -93,6 +93,21 @@ pub(super) async fn commit(client: &Client, commit: Commit) -> Result<Revision, 
         }
     }
     Err(StoreError::Unavailable(last))
+}
+
+/// One try. It does not wait for an answer that is lost with the leader: etcd itself would say so only after 7 s.
+async fn send(client: &Client, request: &TxnRequest) -> Result<TxnResponse, Failure> {
+    let term = client.channel.term();
+    tokio::select! {
+        biased;
+        answer = client.attempt::<_, TxnResponse>(TXN, request, ATTEMPT) => {
+            if let Ok(response) = &answer {
+                client.channel.note_term(response.header.as_ref());
+            }
+            answer
+        }
+        () = client.channel.leader_lost(term) => Err(Failure::Unknown("etcd's leader was lost".to_owned())),
+    }
 }
 
 impl Plan {
@@ -182,7 +197,7 @@ async fn settle(client: &Client, plan: &Plan, deadline: Instant) -> Settled {
     let success = std::iter::once(guard).chain(keys.iter().cloned().map(read)).collect();
     let request = TxnRequest { success, ..TxnRequest::default() };
     for failures in 1.. {
-        match timeout_at(deadline, client.attempt::<_, TxnResponse>(TXN, &request, ATTEMPT)).await {
+        match timeout_at(deadline, send(client, &request)).await {
             Ok(Ok(response)) => {
                 client.guarded_at.fetch_max(number(at(response.header)), Ordering::AcqRel);
                 return plan.judge(&keys, response.responses.get(1..).unwrap_or_default());

@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use store::{EtcdOptions, EtcdStore, Store};
 use tokio::time::{Instant, sleep};
 
@@ -41,6 +42,10 @@ impl Cluster {
     /// Starts a member, for the first time or again.
     pub fn start_member(&mut self, member: usize) {
         let peers: Vec<String> = (0..self.members.len()).map(|m| format!("m{m}=unix://peer:{m}")).collect();
+        // Sockets of a member that was killed are in its own way.
+        for socket in ["client", "peer"] {
+            drop(std::fs::remove_file(self.directory.join(format!("{socket}:{member}"))));
+        }
         let log = std::fs::File::options().create(true).append(true).open(self.directory.join(format!("log-{member}")));
         let child = Command::new("etcd")
             .current_dir(&self.directory)
@@ -61,8 +66,39 @@ impl Cluster {
     }
 
     pub fn options(&self) -> EtcdOptions {
-        let endpoint = |member| format!("unix://{}/client:{member}", self.directory.display());
-        EtcdOptions::new((0..self.members.len()).map(endpoint).collect())
+        self.options_from(0)
+    }
+
+    /// As for a server that prefers the member `first`.
+    pub fn options_from(&self, first: usize) -> EtcdOptions {
+        let count = self.members.len();
+        let endpoint = |k| format!("unix://{}/client:{}", self.directory.display(), (first + k) % count);
+        EtcdOptions::new((0..count).map(endpoint).collect())
+    }
+
+    /// The member that was elected last, by its own log.
+    pub fn leader(&self) -> usize {
+        let elected = |member: &usize| {
+            let log = std::fs::read(self.directory.join(format!("log-{member}"))).unwrap_or_default();
+            let log = String::from_utf8_lossy(&log);
+            let terms = log.split("became leader at term ").skip(1);
+            terms.filter_map(|rest| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u64>().ok()).max()
+        };
+        (0..self.members.len()).max_by_key(elected).unwrap_or(0)
+    }
+
+    pub fn signal(&self, member: usize, signal: Signal) {
+        if let Some(child) = &self.members[member] {
+            kill_process(Pid::from_child(child), signal).expect("signal");
+        }
+    }
+
+    /// As `kill -9`.
+    pub fn kill(&mut self, member: usize) {
+        if let Some(mut child) = self.members[member].take() {
+            child.kill().expect("kill");
+            child.wait().expect("wait");
+        }
     }
 
     /// Waits until the cluster answers.
