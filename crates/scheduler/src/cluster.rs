@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use api::Object;
+use api::{Key, Object};
 
+use crate::budget::Budget;
 use crate::node::NodeInfo;
 use crate::pod::PodInfo;
 
@@ -19,7 +20,13 @@ pub struct Cluster {
     /// Those of them that say something about other pods.
     choosy: BTreeSet<Box<str>>,
     namespaces: BTreeMap<Box<str>, Object>,
+    budgets: BTreeMap<Key, Budget>,
+    /// Pods that wait for others to leave a node, by UID.
+    nominated: BTreeMap<Box<str>, (Arc<PodInfo>, Box<str>)>,
 }
+
+/// A claim that was taken off for a while.
+pub struct Lifted(Placed);
 
 struct Placed {
     pod: Arc<PodInfo>,
@@ -50,6 +57,47 @@ impl Cluster {
     pub fn choosy(&self) -> impl Iterator<Item = (&PodInfo, &NodeInfo)> {
         let placed = self.choosy.iter().filter_map(|uid| self.placed.get(uid));
         placed.filter_map(|placed| Some((&*placed.pod, self.nodes.get(&placed.node)?)))
+    }
+
+    /// Every claim, with the name of its node.
+    pub fn claims(&self) -> impl Iterator<Item = (&Arc<PodInfo>, &str)> {
+        self.placed.values().map(|placed| (&placed.pod, &*placed.node))
+    }
+
+    /// Takes a pod off its node, to see what would be without it.
+    pub fn lift(&mut self, uid: &str) -> Option<Lifted> {
+        let placed = self.placed.get(uid)?;
+        let lifted = Placed { pod: placed.pod.clone(), node: placed.node.clone(), assumed: placed.assumed };
+        self.remove_claim(uid);
+        Some(Lifted(lifted))
+    }
+
+    pub fn put_back(&mut self, Lifted(placed): Lifted) {
+        self.place(placed.pod, placed.node, placed.assumed);
+    }
+
+    /// The pods that wait for others to leave the node.
+    pub fn nominated(&self, node: &str) -> impl Iterator<Item = &Arc<PodInfo>> {
+        self.nominated.values().filter(move |(_, for_node)| **for_node == *node).map(|(pod, _)| pod)
+    }
+
+    pub fn nominate(&mut self, pod: Arc<PodInfo>, node: &str) {
+        self.nominated.insert(pod.uid.clone(), (pod, node.into()));
+    }
+
+    pub fn budgets(&self) -> impl Iterator<Item = &Budget> {
+        self.budgets.values()
+    }
+
+    pub fn put_budget(&mut self, budget: &Object) {
+        match Budget::read(budget) {
+            Some(read) => self.budgets.insert(budget.key(), read),
+            None => self.budgets.remove(&budget.key()),
+        };
+    }
+
+    pub fn remove_budget(&mut self, key: &Key) {
+        self.budgets.remove(key);
     }
 
     pub fn namespace(&self, name: &str) -> Option<&Object> {
@@ -107,6 +155,11 @@ impl Cluster {
 
     /// Returns whether it held a claim.
     pub fn remove_pod(&mut self, uid: &str) -> bool {
+        self.nominated.remove(uid);
+        self.remove_claim(uid)
+    }
+
+    fn remove_claim(&mut self, uid: &str) -> bool {
         let Some(placed) = self.placed.remove(uid) else { return false };
         self.choosy.remove(uid);
         if let Some(node) = self.nodes.get_mut(&placed.node) {

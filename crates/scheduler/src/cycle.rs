@@ -54,13 +54,38 @@ fn feasible_nodes<'a>(
     let mut diagnosis = Diagnosis::new(cluster.nodes().len());
     let mut feasible = Vec::new();
     for node in cluster.nodes() {
-        let rejection = plugins.iter().find_map(|ready| Some((ready.plugin.name(), ready.filter(pod, node).err()?)));
+        let nominated = with_nominated(pod, node, cluster);
+        let shown = nominated.as_ref().unwrap_or(node);
+        let rejection = plugins.iter().find_map(|ready| Some((ready.plugin.name(), ready.filter(pod, shown).err()?)));
         match rejection {
             None => feasible.push(node),
-            Some((plugin, rejection)) => diagnosis.rejected(plugin, rejection),
+            Some((plugin, rejection)) => diagnosis.rejected(&node.name, plugin, rejection),
         }
     }
     if feasible.is_empty() { Err(diagnosis) } else { Ok(feasible) }
+}
+
+/// The node with the claims of pods that preempted others for it, where these are no less important than this one.
+fn with_nominated(pod: &PodInfo, node: &NodeInfo, cluster: &Cluster) -> Option<NodeInfo> {
+    let mut claimed = None;
+    for other in cluster.nominated(&node.name) {
+        if other.priority >= pod.priority && other.uid != pod.uid {
+            claimed.get_or_insert_with(|| node.clone()).claim(other);
+        }
+    }
+    claimed
+}
+
+/// Whether the pod could run on the node.
+pub fn fits(pod: &PodInfo, node: &str, cluster: &Cluster, plugins: &[Box<dyn Plugin>]) -> bool {
+    let Some(node) = cluster.node(node) else { return false };
+    let nominated = with_nominated(pod, node, cluster);
+    let shown = nominated.as_ref().unwrap_or(node);
+    let accepts = |plugin: &Box<dyn Plugin>| {
+        let ready = Ready { plugin: &**plugin, prepared: plugin.prepare(pod, cluster) };
+        ready.filter(pod, shown).is_ok()
+    };
+    plugins.iter().all(accepts)
 }
 
 fn total_scores(pod: &PodInfo, nodes: &[&NodeInfo], plugins: &[Ready<'_>]) -> Vec<i64> {

@@ -11,6 +11,8 @@ pub struct Diagnosis {
     reasons: BTreeMap<String, usize>,
     /// The plugins that rejected a node: only they can say when to try again.
     pub plugins: BTreeSet<&'static str>,
+    /// Nodes that may take the pod when others have left them.
+    pub preemptible: Vec<Box<str>>,
 }
 
 impl Diagnosis {
@@ -18,7 +20,14 @@ impl Diagnosis {
         Self { node_count, ..Self::default() }
     }
 
-    pub fn rejected(&mut self, plugin: &'static str, rejection: Rejection) {
+    pub fn node_count(&self) -> usize {
+        self.node_count
+    }
+
+    pub fn rejected(&mut self, node: &str, plugin: &'static str, rejection: Rejection) {
+        if !rejection.is_hopeless {
+            self.preemptible.push(node.into());
+        }
         self.plugins.insert(plugin);
         for reason in rejection.reasons {
             *self.reasons.entry(reason).or_default() += 1;

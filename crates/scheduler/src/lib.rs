@@ -9,6 +9,7 @@
 //! decisions. Only [`run`] talks to the API. One task owns the state, so the cycle reads it in place and copies nothing.
 
 mod affinity;
+mod budget;
 mod cluster;
 mod cycle;
 mod diagnosis;
@@ -16,11 +17,13 @@ mod node;
 pub mod plugin;
 mod plugins;
 mod pod;
+mod preemption;
 mod queue;
 mod resources;
 pub mod run;
 mod scheduler;
 
+pub use preemption::Preemption;
 pub use scheduler::{Decision, Scheduler};
 
 /// The name that pods ask for when they ask for nothing else.

@@ -16,11 +16,18 @@ pub const SCORE_MAX: i64 = 100;
 pub struct Rejection {
     /// Upstream's texts, such as `Insufficient cpu`; each counts nodes in the FailedScheduling message.
     pub reasons: Vec<String>,
+    /// No other pod's going would change it.
+    pub is_hopeless: bool,
 }
 
 impl Rejection {
     pub fn because(reason: impl Into<String>) -> Self {
-        Self { reasons: vec![reason.into()] }
+        Self { reasons: vec![reason.into()], is_hopeless: false }
+    }
+
+    /// For what the node itself is.
+    pub fn hopeless(reason: impl Into<String>) -> Self {
+        Self { is_hopeless: true, ..Self::because(reason) }
     }
 }
 

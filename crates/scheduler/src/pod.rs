@@ -4,6 +4,7 @@ use api::object::DecodeError;
 use api::typed::Pod;
 use api::typed::k8s_openapi::api::core::v1::{NodeAffinity, PodSpec, Toleration};
 use api::{Key, Object};
+use jiff::Timestamp;
 
 use crate::affinity::{PodAffinities, Spread};
 use crate::resources::{Resources, pod_requests, pod_requests_for_scoring};
@@ -29,6 +30,10 @@ pub struct PodInfo {
     /// Succeeded and Failed pods use nothing any more.
     pub is_terminal: bool,
     pub is_gated: bool,
+    pub never_preempts: bool,
+    /// The node that others were told to leave for it; mostly empty.
+    pub nominated_node: Box<str>,
+    pub start_time: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,7 +47,8 @@ pub struct HostPort {
 impl PodInfo {
     pub fn decode(object: &Object) -> Result<Self, DecodeError> {
         let pod: Pod = object.typed()?;
-        let phase = pod.status.and_then(|status| status.phase).unwrap_or_default();
+        let status = pod.status.unwrap_or_default();
+        let phase = status.phase.unwrap_or_default();
         let spec = pod.spec.unwrap_or_default();
         Ok(Self {
             object: object.clone(),
@@ -53,6 +59,9 @@ impl PodInfo {
             requests_for_scoring: pod_requests_for_scoring(&spec),
             host_ports: host_ports(&spec),
             is_terminal: matches!(phase.as_str(), "Succeeded" | "Failed"),
+            never_preempts: spec.preemption_policy.as_deref() == Some("Never"),
+            nominated_node: status.nominated_node_name.unwrap_or_default().into(),
+            start_time: status.start_time.map(|time| time.0),
             is_gated: spec.scheduling_gates.is_some_and(|gates| !gates.is_empty()),
             node_name: spec.node_name.unwrap_or_default().into(),
             scheduler_name: spec.scheduler_name.unwrap_or_else(|| crate::DEFAULT_SCHEDULER.to_owned()).into(),

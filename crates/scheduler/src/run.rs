@@ -5,23 +5,27 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use api::typed::k8s_openapi::api::core::v1::PodCondition;
 use api::typed::{Namespace, Node, Pod, Typed};
 use api::{Gvr, Object};
 use cache::{Change, Note};
 use client::hub::HubBuilder;
-use client::{Client, Env, Hub, News, Patch, Recorder};
+use client::{Client, DeleteOptions, Env, Hub, News, Patch, Recorder};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use crate::preemption::Preemption;
 use crate::scheduler::{Decision, Scheduler};
 
 /// Bindings and status writes on their way.
 const WRITES_MAX: usize = 64;
 
+const BUDGETS: Gvr = Gvr::new("policy", "v1", "poddisruptionbudgets");
+
 /// Adds what the scheduler follows to the cache of its process.
 pub fn follow(builder: HubBuilder) -> HubBuilder {
-    builder.resource(Namespace::GVR, &[]).resource(Pod::GVR, &[]).resource(Node::GVR, &[])
+    builder.resource(BUDGETS, &[]).resource(Namespace::GVR, &[]).resource(Pod::GVR, &[]).resource(Node::GVR, &[])
 }
 
 /// Runs until it is dropped. `hub` must follow what [`follow`] names.
@@ -76,8 +80,8 @@ impl Running {
             let (client, recorder, now) = (self.client.clone(), self.recorder.clone(), self.now());
             match decision {
                 Decision::Bind { pod, node } => self.writes.spawn(bind(client, recorder, pod, node)),
-                Decision::Unschedulable { pod, message } => {
-                    self.writes.spawn(tell_unschedulable(client, recorder, pod, message, now))
+                Decision::Unschedulable { pod, message, preemption } => {
+                    self.writes.spawn(tell_unschedulable(client, recorder, pod, message, preemption, now))
                 }
             };
         }
@@ -108,6 +112,8 @@ impl Running {
         } else {
             if *resource == Namespace::GVR {
                 self.scheduler.on_namespace(change);
+            } else if *resource == BUDGETS {
+                self.scheduler.on_budget(change);
             }
             Ok(())
         };
@@ -121,9 +127,11 @@ impl Running {
     fn resync(&mut self, hub: &Hub) {
         let snapshot = hub.snapshot();
         let (mut nodes, mut pods) = (BTreeSet::new(), BTreeSet::new());
-        for namespace in snapshot.list(&Namespace::GVR, None) {
-            let change = Change { revision: namespace.revision(), before: None, after: Some(namespace.clone()) };
-            self.apply(&Namespace::GVR, &change);
+        for resource in [Namespace::GVR, BUDGETS] {
+            for object in snapshot.list(&resource, None) {
+                let change = Change { revision: object.revision(), before: None, after: Some(object.clone()) };
+                self.apply(&resource, &change);
+            }
         }
         for resource in [Node::GVR, Pod::GVR] {
             for object in snapshot.list(&resource, None) {
@@ -169,10 +177,18 @@ async fn tell_unschedulable(
     recorder: Recorder,
     pod: Object,
     message: String,
+    preemption: Option<Preemption>,
     now: Timestamp,
 ) -> Written {
+    let mut nominated = None;
+    if let Some(Preemption { node, victims }) = preemption {
+        for victim in &victims {
+            evict(&client, &recorder, victim, &pod, &node, now).await;
+        }
+        nominated = Some(node);
+    }
     recorder.record(Note::warning(&pod, "FailedScheduling", message.clone()));
-    if let Some(patch) = unschedulable_patch(&pod, &message, now) {
+    if let Some(patch) = unschedulable_patch(&pod, &message, nominated.as_deref(), now) {
         let written = client.patch_object(&Pod::GVR, &pod.key(), "status", &Patch::Strategic(patch)).await;
         // The pod is gone or changed: its own event brings it back here.
         if let Err(error) = written {
@@ -182,17 +198,45 @@ async fn tell_unschedulable(
     Written { unbound: None }
 }
 
-/// The PodScheduled condition, unless the pod has it already.
-fn unschedulable_patch(pod: &Object, message: &str, now: Timestamp) -> Option<Value> {
+/// Tells a pod that it has to go, and deletes it. What fails is tried again with the next attempt of the preemptor.
+async fn evict(client: &Client, recorder: &Recorder, victim: &Object, preemptor: &Object, node: &str, now: Timestamp) {
+    let condition = json!({
+        "type": "DisruptionTarget",
+        "status": "True",
+        "reason": "PreemptionByScheduler",
+        "message": format!("{}: preempting to accommodate a higher priority pod", crate::DEFAULT_SCHEDULER),
+        "lastTransitionTime": now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+    });
+    let patch = Patch::Strategic(json!({"metadata": {"uid": victim.uid()}, "status": {"conditions": [condition]}}));
+    let options = DeleteOptions { uid: Some(victim.uid().to_owned()), ..DeleteOptions::default() };
+    let key = victim.key();
+    let done = match client.patch_object(&Pod::GVR, &key, "status", &patch).await {
+        Ok(_) => client.delete_object(&Pod::GVR, &key, &options).await.map(drop),
+        Err(error) => Err(error),
+    };
+    match done {
+        Ok(()) => {
+            let message = format!("Preempted by pod {} on node {node}", preemptor.uid());
+            recorder.record(Note::normal(victim, "Preempted", message));
+        }
+        Err(error) => tracing::info!(pod = %key, "cannot preempt: {error}"),
+    }
+}
+
+/// The PodScheduled condition and the nominated node, unless the pod has them already.
+fn unschedulable_patch(pod: &Object, message: &str, nominated: Option<&str>, now: Timestamp) -> Option<Value> {
     let typed: Pod = pod.typed().ok()?;
-    let conditions = typed.status.and_then(|status| status.conditions).unwrap_or_default();
+    let status = typed.status.unwrap_or_default();
+    let is_nominated = nominated.is_none_or(|node| status.nominated_node_name.as_deref() == Some(node));
+    let conditions = status.conditions.unwrap_or_default();
     let known = conditions.into_iter().find(|condition| condition.type_ == "PodScheduled");
-    if known.as_ref().is_some_and(|known| known.status == "False" && known.message.as_deref() == Some(message)) {
+    let is_told = |known: &PodCondition| known.status == "False" && known.message.as_deref() == Some(message);
+    if is_nominated && known.as_ref().is_some_and(is_told) {
         return None;
     }
     let since = known.filter(|known| known.status == "False").and_then(|known| known.last_transition_time);
     let since = since.map_or(now, |time| time.0);
-    Some(json!({
+    let mut patch = json!({
         "metadata": {"uid": pod.uid()},
         "status": {"conditions": [{
             "type": "PodScheduled",
@@ -201,5 +245,9 @@ fn unschedulable_patch(pod: &Object, message: &str, now: Timestamp) -> Option<Va
             "message": message,
             "lastTransitionTime": since.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         }]},
-    }))
+    });
+    if let Some(node) = nominated {
+        patch["status"]["nominatedNodeName"] = json!(node);
+    }
+    Some(patch)
 }

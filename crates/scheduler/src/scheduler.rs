@@ -15,6 +15,7 @@ use crate::node::NodeInfo;
 use crate::plugin::{ClusterEvent, Plugin};
 use crate::plugins::default_plugins;
 use crate::pod::PodInfo;
+use crate::preemption::{Preemption, preempt};
 use crate::queue::Queue;
 
 /// What to do about a pod.
@@ -28,6 +29,8 @@ pub enum Decision {
     Unschedulable {
         pod: Object,
         message: String,
+        /// Pods that have to leave a node for it.
+        preemption: Option<Preemption>,
     },
 }
 
@@ -101,6 +104,15 @@ impl Scheduler {
         }
     }
 
+    /// Preemption spares what disruption budgets protect, where it can.
+    pub fn on_budget(&mut self, change: &Change) {
+        match (&change.after, &change.before) {
+            (Some(budget), _) => self.cluster.put_budget(budget),
+            (None, Some(gone)) => self.cluster.remove_budget(&gone.key()),
+            (None, None) => {}
+        }
+    }
+
     /// Decides about the next pod, if one is due.
     pub fn decide(&mut self, now: Timestamp) -> Option<Decision> {
         let pod = self.queue.pop(now)?;
@@ -110,9 +122,20 @@ impl Scheduler {
                 Some(Decision::Bind { pod: pod.object.clone(), node })
             }
             Err(diagnosis) => {
-                let message = diagnosis.message();
+                let mut message = diagnosis.message();
+                let preemption = match preempt(&pod, &mut self.cluster, &self.plugins, &diagnosis) {
+                    Ok(preemption) => {
+                        self.cluster.nominate(pod.clone(), &preemption.node);
+                        Some(preemption)
+                    }
+                    Err(_) if diagnosis.node_count() == 0 => None,
+                    Err(why) => {
+                        message += &format!(" preemption: {why}");
+                        None
+                    }
+                };
                 self.queue.unschedulable(&pod.uid, diagnosis.plugins, now);
-                Some(Decision::Unschedulable { pod: pod.object.clone(), message })
+                Some(Decision::Unschedulable { pod: pod.object.clone(), message, preemption })
             }
         }
     }
@@ -149,6 +172,9 @@ impl Scheduler {
         // Our own binding is on its way; its outcome decides.
         if self.cluster.is_assumed(&pod.uid) {
             return;
+        }
+        if !pod.nominated_node.is_empty() {
+            self.cluster.nominate(pod.clone(), &pod.nominated_node);
         }
         let uid = pod.uid.clone();
         let spec_changed = self.queue.get(&uid).is_some_and(|known| differs(known, &pod));

@@ -120,7 +120,7 @@ impl Prepared for State<'_> {
     fn filter(&self, node: &NodeInfo) -> Result<(), Rejection> {
         let required = self.affinity.map_or(&[][..], |own| &own.required);
         if !required.is_empty() && !self.is_near(required, node) {
-            return Err(Rejection::because("node(s) didn't match pod affinity rules"));
+            return Err(Rejection::hopeless("node(s) didn't match pod affinity rules"));
         }
         if self.is_at(&self.far, node) {
             return Err(Rejection::because("node(s) didn't match pod anti-affinity rules"));

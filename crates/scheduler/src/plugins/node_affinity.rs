@@ -18,7 +18,7 @@ impl Plugin for NodeAffinity {
         if required_matches(pod, node) {
             return Ok(());
         }
-        Err(Rejection::because("node(s) didn't match Pod's node affinity/selector"))
+        Err(Rejection::hopeless("node(s) didn't match Pod's node affinity/selector"))
     }
 
     fn weight(&self) -> Option<i64> {

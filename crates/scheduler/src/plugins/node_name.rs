@@ -15,7 +15,7 @@ impl Plugin for NodeName {
         if pod.node_name.is_empty() || pod.node_name == node.name {
             return Ok(());
         }
-        Err(Rejection::because("node(s) didn't match the requested node name"))
+        Err(Rejection::hopeless("node(s) didn't match the requested node name"))
     }
 
     fn wakes(&self, _pod: &PodInfo, event: ClusterEvent<'_>) -> bool {

@@ -14,7 +14,7 @@ impl Plugin for NodeResourcesFit {
 
     fn filter(&self, pod: &PodInfo, node: &NodeInfo) -> Result<(), Rejection> {
         let reasons = shortages(&pod.requests, node);
-        if reasons.is_empty() { Ok(()) } else { Err(Rejection { reasons }) }
+        if reasons.is_empty() { Ok(()) } else { Err(Rejection { reasons, is_hopeless: false }) }
     }
 
     fn weight(&self) -> Option<i64> {

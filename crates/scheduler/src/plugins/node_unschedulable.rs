@@ -18,7 +18,7 @@ impl Plugin for NodeUnschedulable {
         if !node.unschedulable || tolerates_cordon(pod) {
             return Ok(());
         }
-        Err(Rejection::because("node(s) were unschedulable"))
+        Err(Rejection::hopeless("node(s) were unschedulable"))
     }
 
     fn wakes(&self, pod: &PodInfo, event: ClusterEvent<'_>) -> bool {

@@ -103,7 +103,7 @@ impl Prepared for State<'_> {
         for counted in &self.hard {
             let Some(pods) = counted.at(node) else {
                 let why = "node(s) didn't match pod topology spread constraints (missing required label)";
-                return Err(Rejection::because(why));
+                return Err(Rejection::hopeless(why));
             };
             if pods + counted.counts_itself - counted.least() > counted.spread.max_skew {
                 return Err(Rejection::because("node(s) didn't match pod topology spread constraints"));

@@ -17,7 +17,7 @@ impl Plugin for TaintToleration {
         if admits(pod, node) {
             return Ok(());
         }
-        Err(Rejection::because("node(s) had untolerated taint(s)"))
+        Err(Rejection::hopeless("node(s) had untolerated taint(s)"))
     }
 
     fn weight(&self) -> Option<i64> {

@@ -58,7 +58,13 @@ impl Fixture {
         while let Some(decision) = self.scheduler.decide(at(secs)) {
             self.trace += &match decision {
                 Decision::Bind { pod, node } => format!("{secs}s {} -> {node}\n", pod.name()),
-                Decision::Unschedulable { pod, message } => format!("{secs}s {}: {message}\n", pod.name()),
+                Decision::Unschedulable { pod, message, preemption } => {
+                    let leave = |one: Preemption| {
+                        let names: Vec<_> = one.victims.iter().map(Object::name).collect();
+                        format!(" [{} for it: {}]", one.node, names.join(", "))
+                    };
+                    format!("{secs}s {}: {message}{}\n", pod.name(), preemption.map(leave).unwrap_or_default())
+                }
             };
         }
     }
@@ -98,8 +104,8 @@ fn each_filter_says_why_in_upstreams_words() {
     f.pod(0, "q", "1", json!({"nodeSelector": {"disk": "ssd"}}));
     f.decide(0);
     f.check(&expect![[r#"
-        0s p: 0/3 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint(s), 1 node(s) were unschedulable.
-        0s q: 0/3 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, 1 node(s) had untolerated taint(s), 1 node(s) were unschedulable.
+        0s p: 0/3 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint(s), 1 node(s) were unschedulable. preemption: 0/3 nodes are available: 1 No preemption victims found for incoming pod, 2 Preemption is not helpful for scheduling.
+        0s q: 0/3 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, 1 node(s) had untolerated taint(s), 1 node(s) were unschedulable. preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling.
     "#]]);
 }
 
@@ -128,7 +134,7 @@ fn only_an_event_that_helps_wakes_a_pod_and_its_backoff_is_kept() {
     f.pod_deleted(5, "big");
     f.decide(5);
     f.check(&expect![[r#"
-        0s p: 0/1 nodes are available: 1 Insufficient cpu.
+        0s p: 0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.
         5s p -> a
     "#]]);
     assert_eq!(f.scheduler.next_alarm(), None);
@@ -161,7 +167,7 @@ fn priority_comes_first_and_gated_pods_do_not_come_at_all() {
     f.decide(0);
     f.check(&expect![[r#"
         0s high -> a
-        0s low: 0/1 nodes are available: 1 Insufficient cpu.
+        0s low: 0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.
     "#]]);
 }
 
@@ -174,7 +180,7 @@ fn a_host_port_is_given_once_a_node() {
     f.decide(0);
     f.check(&expect![[r#"
         0s p1 -> a
-        0s p2: 0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports.
+        0s p2: 0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.
     "#]]);
 }
 
@@ -227,10 +233,10 @@ fn pods_keep_apart_and_a_pod_that_is_there_keeps_others_away() {
     f.check(&expect![[r#"
         0s db-0 -> b
         0s db-1 -> a
-        0s db-2: 0/2 nodes are available: 2 node(s) didn't match pod anti-affinity rules.
-        0s plain: 0/2 nodes are available: 2 node(s) didn't satisfy existing pods anti-affinity rules.
+        0s db-2: 0/2 nodes are available: 2 node(s) didn't match pod anti-affinity rules. preemption: 0/2 nodes are available: 2 No preemption victims found for incoming pod.
+        0s plain: 0/2 nodes are available: 2 node(s) didn't satisfy existing pods anti-affinity rules. preemption: 0/2 nodes are available: 2 No preemption victims found for incoming pod.
         5s db-2 -> b
-        5s plain: 0/2 nodes are available: 2 node(s) didn't satisfy existing pods anti-affinity rules.
+        5s plain: 0/2 nodes are available: 2 node(s) didn't satisfy existing pods anti-affinity rules. preemption: 0/2 nodes are available: 2 No preemption victims found for incoming pod.
     "#]]);
 }
 
@@ -248,7 +254,7 @@ fn pods_go_where_others_are_and_the_first_of_a_kind_goes_anywhere() {
     f.labeled(3, "far", "x", "", required("podAntiAffinity", json!([term("cache", "zone")])));
     f.decide(3);
     f.check(&expect![[r#"
-        0s lonely: 0/3 nodes are available: 3 node(s) didn't match pod affinity rules.
+        0s lonely: 0/3 nodes are available: 3 node(s) didn't match pod affinity rules. preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling.
         0s first -> c
         2s lonely -> a
         3s far -> b
@@ -272,9 +278,9 @@ fn terms_mean_pods_of_their_namespaces() {
     f.zoned("b", "1");
     f.decide(2);
     f.check(&expect![[r#"
-        0s named: 0/1 nodes are available: 1 node(s) didn't match pod affinity rules.
-        0s selected: 0/1 nodes are available: 1 node(s) didn't match pod affinity rules.
-        2s named: 0/2 nodes are available: 2 node(s) didn't match pod affinity rules.
+        0s named: 0/1 nodes are available: 1 node(s) didn't match pod affinity rules. preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.
+        0s selected: 0/1 nodes are available: 1 node(s) didn't match pod affinity rules. preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.
+        2s named: 0/2 nodes are available: 2 node(s) didn't match pod affinity rules. preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.
         2s selected -> b
     "#]]);
 }
@@ -329,6 +335,58 @@ fn pods_spread_over_domains_as_far_as_the_skew_says() {
         0s w4 -> a
         1s alone -> a
         1s wish -> b
-        1s three: 0/2 nodes are available: 2 node(s) didn't match pod topology spread constraints.
+        1s three: 0/2 nodes are available: 2 node(s) didn't match pod topology spread constraints. preemption: 0/2 nodes are available: 2 No preemption victims found for incoming pod.
+    "#]]);
+}
+
+#[test]
+fn a_pod_of_higher_priority_makes_the_least_important_pods_leave() {
+    let mut f = Fixture::new();
+    f.node(0, "a", "4", json!({}));
+    f.node(0, "b", "4", json!({}));
+    f.pod(0, "a1", "2", json!({"nodeName": "a", "priority": 5}));
+    f.pod(0, "a2", "2", json!({"nodeName": "a", "priority": 1}));
+    f.pod(0, "b1", "4", json!({"nodeName": "b", "priority": 3}));
+    f.pod(0, "high", "2", json!({"priority": 10}));
+    f.pod(0, "same", "2", json!({"priority": 1}));
+    f.pod(0, "meek", "2", json!({"priority": 10, "preemptionPolicy": "Never"}));
+    f.decide(0);
+    // The room that is made is kept for who made it.
+    f.pod_deleted(5, "a2");
+    f.pod(5, "thief", "1", json!({"priority": 2}));
+    f.decide(5);
+    f.check(&expect![[r#"
+        0s high: 0/2 nodes are available: 2 Insufficient cpu. [a for it: a2]
+        0s meek: 0/2 nodes are available: 1 Too many pods, 2 Insufficient cpu. preemption: not eligible due to preemptionPolicy=Never.
+        0s same: 0/2 nodes are available: 1 Too many pods, 2 Insufficient cpu. preemption: 0/2 nodes are available: 2 No preemption victims found for incoming pod.
+        5s high -> a
+        5s meek: 0/2 nodes are available: 2 Insufficient cpu. preemption: not eligible due to preemptionPolicy=Never.
+        5s thief: 0/2 nodes are available: 2 Insufficient cpu. preemption: 0/2 nodes are available: 2 No preemption victims found for incoming pod.
+        5s same: 0/2 nodes are available: 2 Insufficient cpu. preemption: 0/2 nodes are available: 2 No preemption victims found for incoming pod.
+    "#]]);
+}
+
+#[test]
+fn preemption_spares_what_a_budget_protects_where_it_can() {
+    let mut f = Fixture::new();
+    f.zoned("a", "1");
+    f.zoned("b", "1");
+    let budget = json!({"metadata": {"namespace": "n", "name": "web"},
+        "spec": {"selector": {"matchLabels": {"app": "web"}}}, "status": {"disruptionsAllowed": 0}});
+    f.scheduler.on_budget(&change(&budget));
+    let apart = || {
+        required(
+            "podAntiAffinity",
+            json!([term("web", "kubernetes.io/hostname"), term("api", "kubernetes.io/hostname")]),
+        )
+    };
+    f.labeled(0, "web", "web", "a", json!({}));
+    f.labeled(0, "api", "api", "b", json!({"priority": 3}));
+    let mut high = apart();
+    high["priority"] = json!(10);
+    f.labeled(0, "high", "x", "", high);
+    f.decide(0);
+    f.check(&expect![[r#"
+        0s high: 0/2 nodes are available: 2 node(s) didn't match pod anti-affinity rules. [b for it: api]
     "#]]);
 }
