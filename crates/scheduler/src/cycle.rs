@@ -81,11 +81,10 @@ pub fn fits(pod: &PodInfo, node: &str, cluster: &Cluster, plugins: &[Box<dyn Plu
     let Some(node) = cluster.node(node) else { return false };
     let nominated = with_nominated(pod, node, cluster);
     let shown = nominated.as_ref().unwrap_or(node);
-    let accepts = |plugin: &Box<dyn Plugin>| {
+    plugins.iter().all(|plugin| {
         let ready = Ready { plugin: &**plugin, prepared: plugin.prepare(pod, cluster) };
         ready.filter(pod, shown).is_ok()
-    };
-    plugins.iter().all(accepts)
+    })
 }
 
 fn total_scores(pod: &PodInfo, nodes: &[&NodeInfo], plugins: &[Ready<'_>]) -> Vec<i64> {
