@@ -192,7 +192,9 @@ fn merge_list(
     }
     let mut merged = old.clone();
     let mut present = Vec::new();
-    for change in new {
+    // Deletions come first: a key that is deleted and given in one patch is given anew.
+    let (deleted, given): (Vec<_>, Vec<_>) = new.into_iter().partition(|item| directive(item) == Some("delete"));
+    for change in deleted.into_iter().chain(given) {
         let Some(value) = change.get(key).cloned() else {
             let why = format!("map: {} does not contain declared merge key: {key}", go::value(&change));
             return Err(Refusal::Failed(why));

@@ -33,6 +33,12 @@ fn items_are_deleted_and_lists_replaced_by_directive() {
         json!({"spec":{"containers":[{"name":"a","$patch":"delete"}],"volumes":[{"$patch":"replace"},{"name":"w"}]}}),
         expect![[r#"{"spec":{"containers":[{"name":"b"}],"volumes":[{"name":"w"}]}}"#]],
     );
+    // As kubectl changes one of two ports that share their number.
+    check(
+        json!({"spec":{"containers":[{"name":"a","image":"1"},{"name":"a","image":"2"}]}}),
+        json!({"spec":{"containers":[{"name":"a","image":"3"},{"name":"b"},{"name":"a","$patch":"delete"}]}}),
+        expect![[r#"{"spec":{"containers":[{"image":"3","name":"a"},{"name":"b"}]}}"#]],
+    );
     check(json!({"spec":{"a":1}}), json!({"spec":{"$patch":"replace","b":2}}), expect![[r#"{"spec":{"b":2}}"#]]);
     check(
         json!({"spec":{"a":1}}),
