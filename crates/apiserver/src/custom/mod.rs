@@ -6,8 +6,12 @@
 pub mod controller;
 mod object;
 pub mod open_api;
+pub mod rule_check;
+pub mod rules;
 pub mod status;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, OnceLock};
 
@@ -39,7 +43,8 @@ pub struct Custom {
     /// It is being deleted: nothing new may be created.
     pub terminating: bool,
     /// Its schema has rules (x-kubernetes-validations).
-    pub has_rules: bool,
+    has_rules: bool,
+    rules: OnceLock<Option<rules::Node>>,
     /// What a deprecated version warns of.
     pub warning: Option<String>,
     pub columns: Vec<CustomColumn>,
@@ -149,6 +154,7 @@ impl Definition {
                 && tree::list(&self.tree, "status.storedVersions").len() == 1,
             terminating: self.terminating,
             has_rules: has_rules(version),
+            rules: OnceLock::new(),
             warning,
             columns: table::columns(version),
             scale,
@@ -177,6 +183,15 @@ impl Custom {
             let preserve = tree::flag(&tree, "spec.preserveUnknownFields");
             CustomSchema::compile(open_api_schema(&tree, &self.version), preserve)
         })
+    }
+
+    /// The compiled rules; most definitions have none and pay nothing.
+    fn rules(&self) -> Option<&rules::Node> {
+        let compiled = || {
+            open_api_schema(&self.definition.tree().ok()?, &self.version)
+                .and_then(|schema| rules::Node::compile(schema, true))
+        };
+        if self.has_rules { self.rules.get_or_init(compiled).as_ref() } else { None }
     }
 
     /// What OpenAPI documents of this version depend on.

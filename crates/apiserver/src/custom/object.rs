@@ -8,6 +8,7 @@ use api::{Status, schema};
 use serde_json::Value;
 
 use super::Custom;
+use super::rule_check::{self, Verdict};
 use crate::resource::Resource;
 use crate::tree;
 
@@ -48,17 +49,21 @@ impl Custom {
         self.schema().apply_defaults(object);
     }
 
-    /// Stage 5: keywords, scale's paths, embedded objects and lists.
-    pub fn validate(&self, object: &Value, old: Option<&Value>, subresource: &str) -> Vec<Cause> {
+    /// Stage 5: keywords, scale's paths, embedded objects and lists; then the rules, where the rest lets them be asked.
+    pub fn validate(&self, object: &Value, old: Option<&Value>, subresource: &str) -> Verdict {
         let mut causes = self.schema().validate(object, old);
         causes.extend(self.validate_scale(object, subresource));
         if subresource != "status" || old.is_some() {
             causes.extend(self.schema().validate_shape(object, old));
         }
-        if self.has_rules && causes.iter().any(|cause| BLOCKING.contains(&cause.reason.as_str())) {
+        let Some(rules) = self.rules() else { return Verdict { causes, ..Verdict::default() } };
+        if causes.iter().any(|cause| BLOCKING.contains(&cause.reason.as_str())) {
             causes.push(Path::default().invalid(Value::Null, UNCHECKED));
+            return Verdict { causes, ..Verdict::default() };
         }
-        causes
+        let asked = rule_check::check(rules, object, old);
+        causes.extend(asked.causes);
+        Verdict { causes, warnings: asked.warnings }
     }
 
     fn validate_scale(&self, object: &Value, subresource: &str) -> Vec<Cause> {

@@ -15,7 +15,7 @@ pub(crate) fn create(call: &mut Call, object: &Value) -> Result<(), Status> {
     let resource = call.resource.clone();
     let mut causes = meta::object_meta(object, resource.is_namespaced(), resource.name_rule);
     causes.extend(own_finalizers(&resource, object));
-    causes.extend(custom(&resource, object, None, ""));
+    causes.extend(custom(call, object, None, ""));
     causes.extend(resource.hooks.validate.map(|validate| validate(object)).unwrap_or_default());
     causes.extend(resource.hooks.validate_create.map(|validate| validate(object)).unwrap_or_default());
     invalid(&resource.kind, tree::text(object, "metadata.name"), causes)?;
@@ -37,12 +37,12 @@ pub(crate) fn update(call: &mut Call, new: &Value, old: &Value) -> Result<(), St
         "" => {
             causes.extend(meta::object_meta(new, namespaced, resource.name_rule));
             causes.extend(own_finalizers(&resource, new));
-            causes.extend(custom(&resource, new, Some(old), ""));
+            causes.extend(custom(call, new, Some(old), ""));
             causes.extend(hooks.validate.map(|validate| validate(new)).unwrap_or_default());
             causes.extend(hooks.validate_update.map(|validate| validate(new, old)).unwrap_or_default());
         }
         "status" => {
-            causes.extend(custom(&resource, new, Some(old), "status"));
+            causes.extend(custom(call, new, Some(old), "status"));
             causes.extend(hooks.validate_status.map(|validate| validate(new, old)).unwrap_or_default());
         }
         part => causes.extend(hooks.validate_part.map(|validate| validate(part, new, old)).unwrap_or_default()),
@@ -60,8 +60,12 @@ fn own_finalizers(resource: &Resource, object: &Value) -> Vec<Cause> {
     if other || resource.custom.is_some() { Vec::new() } else { meta::own_finalizers(object) }
 }
 
-fn custom(resource: &Resource, new: &Value, old: Option<&Value>, subresource: &str) -> Vec<Cause> {
-    resource.custom.as_ref().map(|custom| custom.validate(new, old, subresource)).unwrap_or_default()
+/// What a definition asks of its objects. Rules that were broken before are only warned about.
+fn custom(call: &mut Call, new: &Value, old: Option<&Value>, subresource: &str) -> Vec<Cause> {
+    let Some(custom) = call.resource.custom.clone() else { return Vec::new() };
+    let verdict = custom.validate(new, old, subresource);
+    push_warnings(call, verdict.warnings);
+    verdict.causes
 }
 
 /// New finalizers of a custom resource that others could take for theirs.
@@ -74,12 +78,16 @@ fn plain_finalizers(new: &Value, old: Option<&Value>) -> Vec<String> {
     added.map(|name| format!("metadata.finalizers: {name:?}: {why}")).collect()
 }
 
-/// Warnings once each: a write may be tried again.
 fn warn(call: &mut Call, new: &Value, old: Option<&Value>) {
     let mut warnings = call.resource.hooks.warn.map(|warn| warn(new, old)).unwrap_or_default();
     if call.resource.custom.is_some() {
         warnings.extend(plain_finalizers(new, old));
     }
+    push_warnings(call, warnings);
+}
+
+/// Warnings once each: a write may be tried again.
+fn push_warnings(call: &mut Call, warnings: Vec<String>) {
     for warning in warnings {
         if !call.warnings.contains(&warning) {
             call.warnings.push(warning);

@@ -5,6 +5,8 @@ use api::status::Cause;
 use api::validation::Path;
 use serde_json::{Map, Value};
 
+use crate::custom::rule_check;
+use crate::custom::rules::Node;
 use crate::tree;
 
 pub fn check(schema: &Value, path: &Path) -> Vec<Cause> {
@@ -46,5 +48,11 @@ fn one(schema: &Value, default: &Value, path: &Path, inside_meta: bool) -> Vec<C
         Cause { field, ..cause }
     };
     causes.extend(custom.validate(default, None).into_iter().map(below));
+    if crate::custom::has_rules(schema)
+        && causes.is_empty()
+        && let Some(rules) = Node::compile(schema, tree::flag(schema, "x-kubernetes-embedded-resource"))
+    {
+        causes.extend(rule_check::check(&rules, default, None).causes.into_iter().map(below));
+    }
     causes
 }

@@ -5,7 +5,7 @@ use api::validation::{Path, name};
 use serde_json::Value;
 
 use super::layout::{Layout, Part};
-use super::{conversion_rules, default_rules, schema_rules, structural_rules};
+use super::{conversion_rules, default_rules, expression_rules, schema_rules, structural_rules};
 use crate::custom::status::{self as state, Approval};
 use crate::tree;
 
@@ -283,7 +283,10 @@ fn validation(validation: &Value, has_status: bool, path: &Path) -> Vec<Cause> {
         let found = structural_rules::check(schema, &at);
         causes.extend(if found.is_empty() { default_rules::check(schema, &at) } else { found });
     }
-    causes.extend(schema_rules::check(schema, &at));
+    let found = schema_rules::check(schema, &at);
+    // Of a schema that is wrong itself it makes no sense to compile rules.
+    let compiled = found.is_empty() && not_structural.is_none();
+    causes.extend(if compiled { expression_rules::check(schema, &at) } else { found });
     if causes.is_empty()
         && let Some(why) = not_structural
     {
@@ -403,7 +406,7 @@ fn selectable(fields: &Value, schema: &Value, path: &Path) -> Vec<Cause> {
             causes.push(at.required(""));
             continue;
         }
-        let found = match schema_rules::field_at(schema, json_path) {
+        let found = match schema_rules::field_at(schema, json_path).map(|(found, _)| found) {
             Ok(found) => found,
             Err(why) => {
                 causes.push(at.invalid(json_path, &format!("is an invalid path: {why}")));

@@ -4,8 +4,9 @@ mod conversion_rules;
 pub mod customresourcedefinition;
 mod default_rules;
 mod definition_rules;
+mod expression_rules;
 mod layout;
-mod schema_rules;
+pub mod schema_rules;
 mod structural_rules;
 #[cfg(test)]
 mod tests;

@@ -274,9 +274,11 @@ fn rules(schema: &Value, path: &Path) -> Vec<Cause> {
     causes
 }
 
-/// The schema at a path such as `.spec.a['b']`; the error is the reason why there is none.
-pub fn field_at<'s>(schema: &'s Value, path: &str) -> Result<&'s Value, String> {
+/// The schema at a path such as `.spec.a['b']`, and that path as messages write it (`spec.a[b]`); the error is the reason
+/// why there is none.
+pub fn field_at<'s>(schema: &'s Value, path: &str) -> Result<(&'s Value, String), String> {
     let mut at = schema;
+    let mut written = Path::default();
     let mut rest = path;
     while !rest.is_empty() {
         let (name, after) = if let Some(inner) = rest.strip_prefix("['") {
@@ -292,8 +294,9 @@ pub fn field_at<'s>(schema: &'s Value, path: &str) -> Result<&'s Value, String> 
         }
         let property = at.get("properties").and_then(|all| all.get(name));
         let entry = at.get("additionalProperties").filter(|additional| additional.is_object());
+        written = if property.is_some() { written.child(name) } else { written.key(name) };
         at = property.or(entry).ok_or_else(|| "does not refer to a valid field".to_owned())?;
         rest = after;
     }
-    Ok(at)
+    Ok((at, written.to_string()))
 }

@@ -229,3 +229,64 @@ fn what_identifies_a_definition_does_not_change() {
     "#]]
     .assert_eq(&text);
 }
+
+#[test]
+fn rules_must_compile_and_stay_cheap() {
+    let rule = |rule: &str| json!([{ "rule": rule }]);
+    check_schema(
+        json!({ "type": "object", "x-kubernetes-validations": [{ "rule": "self.nope == 1" }, { "rule": "1 +" }] }),
+        expect![[r#"
+            ~.x-kubernetes-validations[0].rule: Invalid value: {"Rule":"self.nope == 1","Message":"","MessageExpression":"","Reason":null,"FieldPath":"","OptionalOldSelf":null}: compilation failed: ERROR: <input>:1:5: undefined field 'nope'
+             | self.nope == 1
+             | ....^
+            ~.x-kubernetes-validations[1].rule: Invalid value: {"Rule":"1 +","Message":"","MessageExpression":"","Reason":null,"FieldPath":"","OptionalOldSelf":null}: compilation failed: ERROR: <input>:1:4: Syntax error: mismatched input '<EOF>' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}
+             | 1 +
+             | ...^
+        "#]],
+    );
+    check_schema(
+        json!({ "type": "object", "properties": {
+            "a": { "type": "integer", "x-kubernetes-validations": [
+                { "rule": "self" }, { "rule": "self < 3", "messageExpression": "self" },
+                { "rule": "self < 3", "messageExpression": "self +" }, { "rule": "self > 1", "optionalOldSelf": true },
+                { "rule": "self > oldSelf" }, { "rule": "oldSelf.hasValue() && self > 1", "optionalOldSelf": true },
+            ] },
+            "l": { "type": "array", "items": { "type": "string", "x-kubernetes-validations": rule("self == oldSelf") } },
+            "free": { "x-kubernetes-preserve-unknown-fields": true, "x-kubernetes-validations": rule("self == 1") },
+        } }),
+        expect![[r#"
+            ~.properties[a].x-kubernetes-validations[0].rule: Invalid value: {"Rule":"self","Message":"","MessageExpression":"","Reason":null,"FieldPath":"","OptionalOldSelf":null}: cel expression must evaluate to a bool
+            ~.properties[a].x-kubernetes-validations[1].messageExpression: Invalid value: {"Rule":"self \u003c 3","Message":"","MessageExpression":"self","Reason":null,"FieldPath":"","OptionalOldSelf":null}: messageExpression must evaluate to a string
+            ~.properties[a].x-kubernetes-validations[2].messageExpression: Invalid value: {"Rule":"self \u003c 3","Message":"","MessageExpression":"self +","Reason":null,"FieldPath":"","OptionalOldSelf":null}: messageExpression compilation failed: ERROR: <input>:1:7: Syntax error: mismatched input '<EOF>' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}
+             | self +
+             | ......^
+            ~.properties[a].x-kubernetes-validations[3].optionalOldSelf: Invalid value: true: may not be set if oldSelf is not used in rule
+            ~.properties[free].x-kubernetes-validations: Internal error: internal error: failed to retrieve type information for x-kubernetes-validations
+            ~.properties[l].items.x-kubernetes-validations[0].rule: Forbidden: estimated rule cost exceeds budget by factor of more than 100x (try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)
+            ~.properties[l].items.x-kubernetes-validations[0].rule: Invalid value: "self == oldSelf": oldSelf cannot be used on the uncorrelatable portion of the schema within ~.properties[l].items
+            ~.properties[l].items.x-kubernetes-validations[0].rule: Forbidden: contributed to estimated rule & messageExpression cost total exceeding cost limit for entire OpenAPIv3 schema
+            ~.properties[a].x-kubernetes-validations[5].rule: Forbidden: contributed to estimated rule & messageExpression cost total exceeding cost limit for entire OpenAPIv3 schema
+            ~.properties[a].x-kubernetes-validations[4].rule: Forbidden: contributed to estimated rule & messageExpression cost total exceeding cost limit for entire OpenAPIv3 schema
+            ~.properties[a].x-kubernetes-validations[1].rule: Forbidden: contributed to estimated rule & messageExpression cost total exceeding cost limit for entire OpenAPIv3 schema
+            ~: Forbidden: x-kubernetes-validations estimated rule & messageExpression cost total for entire OpenAPIv3 schema exceeds budget by factor of more than 100x (try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)
+        "#]],
+    );
+    check_schema(
+        json!({ "type": "object", "properties": {
+            "l": { "type": "array", "items": { "type": "string" }, "x-kubernetes-validations":
+                rule("self.all(x, self.all(y, x == y))") },
+            "deep": { "type": "array", "items": { "type": "object", "properties": {
+                "s": { "type": "string", "x-kubernetes-validations": rule("self.contains('x')") } } } },
+            "small": { "type": "array", "maxItems": 10, "items": { "type": "string", "maxLength": 10 },
+                "x-kubernetes-validations": rule("self.all(x, self.all(y, x == y))") },
+        } }),
+        expect![[r#"
+            ~.properties[deep].items.properties[s].x-kubernetes-validations[0].rule: Forbidden: estimated rule cost exceeds budget by factor of more than 100x (try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)
+            ~.properties[l].x-kubernetes-validations[0].rule: Forbidden: estimated rule cost exceeds budget by factor of more than 100x (try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)
+            ~.properties[l].x-kubernetes-validations[0].rule: Forbidden: contributed to estimated rule & messageExpression cost total exceeding cost limit for entire OpenAPIv3 schema
+            ~.properties[deep].items.properties[s].x-kubernetes-validations[0].rule: Forbidden: contributed to estimated rule & messageExpression cost total exceeding cost limit for entire OpenAPIv3 schema
+            ~.properties[small].x-kubernetes-validations[0].rule: Forbidden: contributed to estimated rule & messageExpression cost total exceeding cost limit for entire OpenAPIv3 schema
+            ~: Forbidden: x-kubernetes-validations estimated rule & messageExpression cost total for entire OpenAPIv3 schema exceeds budget by factor of more than 100x (try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)
+        "#]],
+    );
+}
