@@ -150,7 +150,10 @@ pub fn restore_on(disk: &dyn Disk, source: impl Read, skip: u64, rng: &Rng) -> R
     let read = backup.read(|page| draft.push(page, false).map_err(io));
     let made = read.and_then(|contents| {
         draft.push(Vec::new(), true).map_err(io)?;
-        let mut log = Log::create(disk, generation, revision, rng.next_u64(), log::FILL_MIN).map_err(io)?;
+        // Nobody ran on it, so that the first start goes on at exactly this revision.
+        let fill = log::FILL_MIN;
+        let made = Log::create(disk, generation, revision, rng.next_u64(), fill, &Record::Stopped);
+        let mut log = made.map_err(io)?;
         if skip > 0 {
             let mut payload = Vec::new();
             encode(&mut payload, &Record::Jumped { revision: Revision(revision.0 + skip) });

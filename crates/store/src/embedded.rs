@@ -5,7 +5,8 @@
 //! get, range, watch -> ledger in memory (only what is durable, or was acknowledged as Buffered)
 //! ```
 //! Files: `log-N` holds the commits after the state in `snapshot-N`. When a log has grown as large as the live data, the
-//! next one is begun and a snapshot is written beside; the generation before the last snapshot is kept for its history.
+//! next one is begun and a snapshot is written beside; older ones are kept as long as the history reaches back. A start
+//! reads the newest snapshot and what follows it; older history is read behind the running store.
 //! Why a log and not a storage crate: docs/adr/0002-embedded-storage-engine.md.
 //!
 //! When the disk is full commits answer `NoSpace` and reads go on; the next commit tries again. When the disk fails
@@ -16,6 +17,7 @@ pub(crate) mod codec;
 pub(crate) mod frames;
 mod job;
 pub(crate) mod log;
+mod past;
 pub(crate) mod recovery;
 pub(crate) mod snapshot;
 #[cfg(test)]
@@ -23,18 +25,21 @@ mod tests;
 mod writer;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use stdx::{Clock, Rng, SystemClock};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::disk::{Directory, Disk, Lock};
 use crate::hub::Hub;
 use crate::ledger::{History, Ledger, hold};
 use crate::{Commit, Entry, Hold, Page, Range, Revision, Stamp, Stats, Store, StoreError, StoreKey, WatchStream};
+use past::PastJob;
+use recovery::Recovered;
 use writer::{Message, Writer};
 
 /// How many commits may wait for the writer.
@@ -64,6 +69,8 @@ impl Default for EmbeddedOptions {
 struct Shared {
     ledger: Arc<RwLock<Ledger>>,
     hub: Hub,
+    /// Older revisions are still being read from disk.
+    indexing: watch::Sender<bool>,
 }
 
 impl Shared {
@@ -76,12 +83,20 @@ impl Shared {
     }
 }
 
+/// What works behind a store: threads do, or a test, one step after the other.
+struct Hand {
+    writer: Writer,
+    queue: mpsc::Receiver<Message>,
+    past: Option<PastJob>,
+}
+
 /// A store in a directory. Closed in order when dropped (which blocks for one sync), and safe to kill at any time.
 pub struct EmbeddedStore {
     disk: Arc<dyn Disk>,
     shared: Arc<Shared>,
     queue: Option<mpsc::Sender<Message>>,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    threads: Vec<JoinHandle<()>>,
+    stopping: Arc<AtomicBool>,
     /// Kept until the writer has ended.
     _lock: Lock,
 }
@@ -96,16 +111,44 @@ impl EmbeddedStore {
     }
 
     pub fn open_on(disk: Arc<dyn Disk>, options: EmbeddedOptions) -> Result<Self, StoreError> {
+        let (mut store, hand) = Self::assemble(disk, options, false)?;
+        let Hand { writer, queue, past } = hand;
+        let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
+            let thread = std::thread::Builder::new().name(name.into()).spawn(work);
+            thread.map_err(|error| StoreError::Io(format!("cannot start the thread {name}: {error}")))
+        };
+        store.threads.push(spawn("store-writer", Box::new(move || writer.run(queue)))?);
+        if let Some(past) = past {
+            let stopping = store.stopping.clone();
+            store.threads.push(spawn("store-history", Box::new(move || past.run(&stopping)))?);
+        }
+        Ok(store)
+    }
+
+    fn assemble(disk: Arc<dyn Disk>, options: EmbeddedOptions, by_hand: bool) -> Result<(Self, Hand), StoreError> {
         let lock = disk.lock().map_err(|error| recovery::io_error(&error))?;
         let now_secs = options.clock.now().as_second();
-        let (ledger, log) =
+        let Recovered { ledger, log, past } =
             recovery::recover(&*disk, options.history, now_secs, options.rng.next_u64(), options.fill_bytes)?;
-        let shared = Arc::new(Shared { ledger: Arc::new(RwLock::new(ledger)), hub: Hub::default() });
-        let (queue, inbox) = mpsc::channel(QUEUE_LEN_MAX);
-        let writer = Writer::new(disk.clone(), shared.clone(), log, options, queue.downgrade());
-        let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || writer.run(inbox));
-        let thread = thread.map_err(|error| StoreError::Io(format!("cannot start the writer thread: {error}")))?;
-        Ok(Self { disk, shared, queue: Some(queue), writer: Mutex::new(Some(thread)), _lock: lock })
+        let indexing = watch::Sender::new(past.is_some());
+        let shared = Arc::new(Shared { ledger: Arc::new(RwLock::new(ledger)), hub: Hub::default(), indexing });
+        let past = past.map(|past| PastJob::new(disk.clone(), shared.clone(), options.history, past));
+        let (sender, queue) = mpsc::channel(QUEUE_LEN_MAX);
+        let writer = Writer::new(disk.clone(), shared.clone(), log, options, sender.downgrade(), by_hand);
+        let (threads, stopping) = (Vec::new(), Arc::default());
+        let store = Self { disk, shared, queue: Some(sender), threads, stopping, _lock: lock };
+        Ok((store, Hand { writer, queue, past }))
+    }
+
+    /// What `read` finds, once older revisions are there if it asks for them.
+    async fn look<T>(&self, read: impl Fn(&Ledger) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let found = read(&self.shared.read());
+        if !matches!(found, Err(StoreError::Compacted { .. })) || !*self.shared.indexing.borrow() {
+            return found;
+        }
+        // The sender lives as long as this.
+        drop(self.shared.indexing.subscribe().wait_for(|indexing| !indexing).await);
+        read(&self.shared.read())
     }
 
     async fn ask<T>(
@@ -122,9 +165,12 @@ impl EmbeddedStore {
 impl Drop for EmbeddedStore {
     fn drop(&mut self) {
         self.queue = None;
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if writer.is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the store's writer thread panicked");
+        self.stopping.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            let name = thread.thread().name().unwrap_or_default().to_owned();
+            if thread.join().is_err() {
+                tracing::error!("the thread {name} panicked");
+            }
         }
     }
 }
@@ -140,13 +186,15 @@ impl Store for EmbeddedStore {
     }
 
     async fn range(&self, range: Range) -> Result<Page, StoreError> {
-        self.shared.read().range(&range)
+        self.look(|ledger| ledger.range(&range)).await
     }
 
     async fn watch(&self, start: StoreKey, end: StoreKey, after: Revision) -> Result<Box<dyn WatchStream>, StoreError> {
-        let ledger = self.shared.read();
-        let replay = ledger.events_after(after, &start, &end)?;
-        Ok(self.shared.hub.register(start, end, replay, ledger.current()))
+        self.look(|ledger| {
+            let replay = ledger.events_after(after, &start, &end)?;
+            Ok(self.shared.hub.register(start.clone(), end.clone(), replay, ledger.current()))
+        })
+        .await
     }
 
     async fn current(&self) -> Result<Revision, StoreError> {

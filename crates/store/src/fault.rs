@@ -162,6 +162,11 @@ impl FaultDisk {
         self.state().fault = Some((operations, fault, rng.clone()));
     }
 
+    /// Takes back a fault that has not come.
+    pub fn clear_fault(&self) {
+        self.state().fault = None;
+    }
+
     /// Writes that would make the files larger than this in sum fail with `StorageFull`.
     pub fn set_bytes_max(&self, bytes_max: Option<usize>) {
         self.state().bytes_max = bytes_max;

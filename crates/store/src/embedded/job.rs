@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Shared;
+use super::frames::Frames;
 use super::log::log_name;
 use super::recovery::{Files, io_error};
 use super::snapshot::{self, Draft, snapshot_name};
@@ -72,7 +73,8 @@ impl SnapshotJob {
             return Ok(true);
         }
         draft.finish(&*self.disk).map_err(io)?;
-        remove_old(&*self.disk, self.generation).map_err(io)?;
+        let oldest = self.shared.read().oldest();
+        remove_old(&*self.disk, oldest).map_err(io)?;
         Ok(false)
     }
 
@@ -92,25 +94,28 @@ impl SnapshotJob {
     }
 }
 
-/// Keeps the snapshot before `generation` and what follows it; removes the rest, oldest first.
-fn remove_old(disk: &dyn Disk, generation: u64) -> io::Result<()> {
+/// Removes what no readable revision needs. Three snapshots stay at most: the newest one, the newest of those that are
+/// not younger than the history, with which it begins, and the one behind that, which will follow it in this.
+fn remove_old(disk: &dyn Disk, oldest: Revision) -> io::Result<()> {
     let files = Files::list(disk)?;
-    let Some(keep) = files.snapshots.iter().copied().rfind(|number| *number < generation) else {
-        return Ok(());
-    };
-    let mut old: Vec<u64> = files.snapshots.iter().chain(&files.logs).copied().filter(|n| *n < keep).collect();
-    old.sort_unstable();
-    old.dedup();
-    for number in old {
-        for (name, exists) in [
-            (snapshot_name(number), files.snapshots.contains(&number)),
-            (log_name(number), files.logs.contains(&number)),
-        ] {
-            if exists {
-                disk.remove(&name)?;
-            }
+    let mut bases = Vec::new();
+    for generation in &files.snapshots {
+        let name = snapshot_name(*generation);
+        match Frames::open(disk.reader(&name)?) {
+            Ok(frames) => bases.push((*generation, frames.header().base)),
+            // `ironclad store check` says what is wrong with it; it may be wanted then.
+            Err(error) => return Err(io::Error::other(format!("{}: {error}", disk.path(&name)))),
         }
-        disk.sync_names()?;
     }
-    Ok(())
+    let begin = bases.iter().rev().find(|(_, base)| *base <= oldest).map_or(1, |(generation, _)| *generation);
+    let second = bases.iter().map(|(generation, _)| *generation).find(|generation| *generation > begin);
+    let newest = bases.last().map_or(1, |(generation, _)| *generation);
+    let needed = |generation: &u64| [Some(begin), second, Some(newest)].contains(&Some(*generation));
+    let logs = files.logs.iter().filter(|generation| **generation < begin).map(|generation| log_name(*generation));
+    let snapshots = files.snapshots.iter().filter(|generation| !needed(generation));
+    let old: Vec<String> = logs.chain(snapshots.map(|generation| snapshot_name(*generation))).collect();
+    for name in &old {
+        disk.remove(name)?;
+    }
+    if old.is_empty() { Ok(()) } else { disk.sync_names() }
 }

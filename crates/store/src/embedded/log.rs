@@ -7,7 +7,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::codec::{FileKind, HEADER_LEN, Header, VERSION, encode_frame};
+use super::codec::{FRAME_HEADER_LEN, FileKind, HEADER_LEN, Header, Record, VERSION, encode, encode_frame};
 use crate::Revision;
 use crate::disk::{Disk, DiskFile};
 
@@ -32,6 +32,9 @@ pub(crate) struct Log {
     /// Up to where the file is filled with zeros.
     filled: u64,
     fill_min: u64,
+    /// A sync failed: what lies behind `synced` may be in the machine's memory only, marked as if it were on disk.
+    suspect: bool,
+    sealed: bool,
 }
 
 /// Where the newest log ends, as recovery found it.
@@ -54,36 +57,56 @@ pub(crate) fn log_name(generation: u64) -> String {
 }
 
 impl Log {
-    /// Makes the file whole under another name first: a log with its name has a good header.
+    /// Makes the file whole under another name first: a log with its name has a good header, and says in its first frame
+    /// whether somebody runs on it.
     pub(crate) fn create(
         disk: &dyn Disk,
         generation: u64,
         base: Revision,
         salt: u64,
         fill_min: u64,
+        first: &Record,
     ) -> io::Result<Self> {
         let (name, draft) = (log_name(generation), format!("{}.tmp", log_name(generation)));
         let header = Header { version: VERSION, kind: FileKind::Log, generation, base, salt };
-        let made = Self::create_draft(disk, &draft, &header, fill_min);
+        let mut block = header.encode();
+        let mut payload = Vec::new();
+        encode(&mut payload, first);
+        encode_frame(&mut block, &payload, HEADER_LEN as u64, HEADER_LEN as u64, salt);
+        let start = block.len() as u64;
+        let filled = fill_min.max(start);
+        block.resize(usize::try_from(filled).map_err(io::Error::other)?, 0);
+        let made = Self::create_draft(disk, &draft, &block);
         let file = made.inspect_err(|_| {
             // On a full disk its space is wanted; the next start removes it otherwise.
             if let Err(error) = disk.remove(&draft) {
                 tracing::debug!(%error, "cannot remove {}", disk.path(&draft));
             }
         })?;
-        disk.rename(&draft, &name)?;
-        disk.sync_names()?;
-        let start = HEADER_LEN as u64;
+        if let Err(error) = disk.rename(&draft, &name).and_then(|()| disk.sync_names()) {
+            // The log before is written on, so this one must not be found behind it.
+            let gone = disk.remove(&name).or_else(|_| disk.remove(&draft)).and_then(|()| disk.sync_names());
+            return Err(gone.map_or_else(io::Error::other, |()| error));
+        }
         let unsynced = Vec::new();
-        let filled = fill_min.max(start);
-        Ok(Self { file, generation, version: VERSION, salt, synced: start, unsynced, last: 0, filled, fill_min })
+        Ok(Self {
+            file,
+            generation,
+            version: VERSION,
+            salt,
+            synced: start,
+            unsynced,
+            last: 0,
+            filled,
+            fill_min,
+            suspect: false,
+            sealed: false,
+        })
     }
 
-    fn create_draft(disk: &dyn Disk, draft: &str, header: &Header, fill_min: u64) -> io::Result<Arc<dyn DiskFile>> {
+    fn create_draft(disk: &dyn Disk, draft: &str, block: &[u8]) -> io::Result<Arc<dyn DiskFile>> {
         let file = disk.open(draft)?;
-        let mut block = header.encode();
-        block.resize(usize::try_from(fill_min).map_err(io::Error::other)?.max(HEADER_LEN), 0);
-        file.write_at(&block, 0)?;
+        file.write_at(block, 0)?;
         file.sync()?;
         Ok(file)
     }
@@ -99,7 +122,19 @@ impl Log {
         file.write_at(unsure, *synced)?;
         file.sync()?;
         let (generation, version, salt, filled) = (header.generation, header.version, header.salt, *len.max(end));
-        Ok(Self { file, generation, version, salt, synced: *end, unsynced: Vec::new(), last: 0, filled, fill_min })
+        Ok(Self {
+            file,
+            generation,
+            version,
+            salt,
+            synced: *end,
+            unsynced: Vec::new(),
+            last: 0,
+            filled,
+            fill_min,
+            suspect: false,
+            sealed: false,
+        })
     }
 
     /// Bytes of frames.
@@ -120,7 +155,10 @@ impl Log {
             .fill(self.synced + self.unsynced.len() as u64)
             .and_then(|()| self.file.write_at(&self.unsynced, self.synced));
         match result {
-            Ok(()) => self.last = start,
+            Ok(()) => {
+                self.last = start;
+                self.sealed = false;
+            }
             Err(_) => self.unsynced.truncate(start),
         }
         result
@@ -132,12 +170,31 @@ impl Log {
     }
 
     pub(crate) fn sync(&mut self) -> io::Result<()> {
+        if self.suspect {
+            self.file.write_at(&self.unsynced, self.synced)?;
+        }
+        self.suspect = true;
         self.file.sync()?;
+        self.suspect = false;
         self.synced += self.unsynced.len() as u64;
         self.unsynced.clear();
         self.unsynced.shrink_to(IDLE_BYTES_MAX);
         self.last = 0;
         Ok(())
+    }
+
+    /// Writes behind the last frame that it is durable, where the next frame will stand, so that damage to it is told from
+    /// a torn write. Nothing waits for this; it is not synced.
+    pub(crate) fn seal(&mut self) {
+        if self.sealed || !self.unsynced.is_empty() || self.synced + FRAME_HEADER_LEN as u64 > self.filled {
+            return;
+        }
+        let mut frame = Vec::with_capacity(FRAME_HEADER_LEN);
+        encode_frame(&mut frame, &[], self.synced, self.synced, self.salt);
+        self.sealed = true;
+        if let Err(error) = self.file.write_at(&frame, self.synced) {
+            tracing::debug!(%error, "cannot seal the log");
+        }
     }
 
     fn fill(&mut self, end: u64) -> io::Result<()> {

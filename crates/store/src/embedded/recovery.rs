@@ -1,13 +1,14 @@
 //! From a directory to a ledger and a log that goes on: what happens at every start.
 //!
-//! The oldest snapshot is read and all logs from its generation on are replayed, so that the history that clients
-//! watch from survives a restart. Only the newest log may end in a torn frame; anything else that is broken is refused.
+//! The newest snapshot is read and the logs from its generation on are replayed; what was before is read later (see
+//! `past.rs`). Only the newest log may end in a torn frame; anything else that is broken is refused.
 
 use std::io::{self, Read};
 
 use super::codec::{FileKind, HEADER_LEN, Record, Records, encode, was_durable};
 use super::frames::{Frames, ReadError};
 use super::log::{Log, Tail, is_full, log_name};
+use super::past::Past;
 use super::snapshot::{self, snapshot_name};
 use crate::disk::Disk;
 use crate::ledger::{History, Ledger};
@@ -32,6 +33,20 @@ impl Files {
             found
         };
         Ok(Self { snapshots: generations("snapshot-"), logs: generations("log-") })
+    }
+
+    /// The logs before `generation` without a gap, from the first one whose snapshot is there.
+    fn before(&self, generation: u64) -> Vec<u64> {
+        let whole = self.logs.iter().rev().copied().filter(|log| *log < generation);
+        let mut unbroken: Vec<u64> = whole
+            .zip((1..generation).rev())
+            .take_while(|(log, expected)| log == expected)
+            .map(|(log, _)| log)
+            .collect();
+        unbroken.reverse();
+        let starts = |log: &u64| *log == 1 || self.snapshots.contains(log);
+        let first = unbroken.iter().position(starts).unwrap_or(unbroken.len());
+        unbroken.split_off(first)
     }
 }
 
@@ -65,50 +80,65 @@ struct Replay<'a> {
     disk: &'a dyn Disk,
     ledger: Ledger,
     now_secs: i64,
-    /// The boot id of the last start, unless the store was closed since.
+    /// The boot id of the last start, unless the store was closed since; empty where no log tells it.
     running_since: Option<String>,
 }
 
-/// The state at the end of what is durable, and the log to go on with. A new directory gets its first log.
+/// What a start finds.
+pub(crate) struct Recovered {
+    pub(crate) ledger: Ledger,
+    /// To be written on.
+    pub(crate) log: Log,
+    /// The history that is still to be read.
+    pub(crate) past: Option<Past>,
+}
+
+/// The state at the end of what is durable: the newest snapshot and the logs from its generation on. A new directory gets
+/// its first log.
 pub(crate) fn recover(
     disk: &dyn Disk,
     history: History,
     now_secs: i64,
     salt: u64,
     fill_min: u64,
-) -> Result<(Ledger, Log), StoreError> {
+) -> Result<Recovered, StoreError> {
     let io = |error: io::Error| io_error(&error);
     for name in disk.names().map_err(io)?.iter().filter(|name| name.ends_with(".tmp")) {
         disk.remove(name).map_err(io)?;
     }
     let files = Files::list(disk).map_err(io)?;
-    let mut replay = Replay { disk, ledger: Ledger::new(history), now_secs, running_since: None };
-    let first = match (files.logs.first(), files.snapshots.first()) {
+    // A process that was killed may have given a file its name, and not made that durable.
+    disk.sync_names().map_err(io)?;
+    let mut replay = Replay { disk, ledger: Ledger::new(history), now_secs, running_since: Some(String::new()) };
+    let first = match (files.logs.first(), files.snapshots.last()) {
         (None, None) => {
-            let log = Log::create(disk, 1, replay.ledger.current(), salt, fill_min).map_err(io)?;
-            return start(replay, log);
+            replay.running_since = None;
+            let log = Log::create(disk, 1, replay.ledger.current(), salt, fill_min, &Record::Stopped).map_err(io)?;
+            return start(replay, log, None);
         }
-        (Some(1), _) => 1,
         (_, Some(generation)) => {
             replay.snapshot(*generation)?;
             *generation
         }
+        (Some(1), None) => 1,
         (Some(generation), None) => {
             let name = log_name(*generation);
             return Err(corrupt(disk, &name, 0, "the snapshot that it follows is missing"));
         }
     };
+    let base = replay.ledger.current();
     let newest = files.logs.last().copied().unwrap_or(first).max(first);
     for generation in first..newest {
         replay.log(generation, false)?;
     }
     let tail = replay.log(newest, true)?;
     let log = Log::resume(disk, &tail, fill_min).map_err(io)?;
-    start(replay, log)
+    let past = Past { generations: files.before(first), base, now_secs };
+    start(replay, log, Some(past).filter(|past| !past.generations.is_empty()))
 }
 
 /// Notes the start in the log, and jumps where the machine went down under unsynced revisions.
-fn start(mut replay: Replay<'_>, mut log: Log) -> Result<(Ledger, Log), StoreError> {
+fn start(mut replay: Replay<'_>, mut log: Log, past: Option<Past>) -> Result<Recovered, StoreError> {
     let boot = replay.disk.boot();
     let mut payload = Vec::new();
     if replay.running_since.as_ref().is_some_and(|before| *before != boot || boot.is_empty()) {
@@ -126,7 +156,9 @@ fn start(mut replay: Replay<'_>, mut log: Log) -> Result<(Ledger, Log), StoreErr
         }
         Err(error) => return Err(error),
     }
-    Ok((replay.ledger, log))
+    let ledger = replay.ledger;
+    let past = past.filter(|past| ledger.begins_at(past.base));
+    Ok(Recovered { ledger, log, past })
 }
 
 type FileFrames = Frames<Box<dyn Read + Send>>;
@@ -155,12 +187,13 @@ impl Replay<'_> {
     fn snapshot(&mut self, generation: u64) -> Result<(), StoreError> {
         let name = snapshot_name(generation);
         let mut frames = self.open(&name, FileKind::Snapshot, generation)?;
-        let ledger = &mut self.ledger;
-        let each = |page: Vec<Entry>| -> Result<(), ReadError> {
-            page.into_iter().for_each(|entry| ledger.restore(entry));
+        let mut entries = Vec::new();
+        let each = |mut page: Vec<Entry>| -> Result<(), ReadError> {
+            entries.append(&mut page);
             Ok(())
         };
         snapshot::read(&mut frames, each).map_err(|error| self.unreadable(&name, error))?;
+        self.ledger.restore(entries.into_iter());
         self.ledger.jump(frames.header().base);
         Ok(())
     }

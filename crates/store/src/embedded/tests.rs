@@ -1,5 +1,8 @@
 //! What the embedded engine promises beyond the suite: it survives kills, torn writes, full and failing disks.
 
+mod crash;
+mod model;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -7,10 +10,10 @@ use bytes::Bytes;
 use futures::future::join_all;
 use stdx::Rng;
 
-use super::codec::{HEADER_LEN, Header, frame_at};
+use super::codec::{HEADER_LEN, Header, encode_frame, frame_at};
 use super::{EmbeddedOptions, EmbeddedStore};
 use crate::disk::Disk;
-use crate::fault::FaultDisk;
+use crate::fault::{Fault, FaultDisk};
 use crate::{Commit, Durability, Range, Revision, Store, StoreError, WatchItem, Write};
 
 const LOG: &str = "log-0000000000000001";
@@ -48,6 +51,9 @@ async fn small_log() -> (Vec<u8>, Vec<usize>) {
     let salt = Header::decode(&file).expect("header").salt;
     let (mut at, mut starts) = (HEADER_LEN, Vec::new());
     while let Ok(frame) = frame_at(&file[at..], at as u64, salt) {
+        if frame.payload.is_empty() {
+            break;
+        }
         starts.push(at);
         at += frame.bytes.len();
     }
@@ -58,12 +64,12 @@ async fn small_log() -> (Vec<u8>, Vec<usize>) {
 #[tokio::test]
 async fn a_log_cut_at_any_byte_gives_a_prefix_of_its_history() {
     let (file, starts) = small_log().await;
-    assert_eq!(starts.len(), 9, "one start and eight commits");
+    assert_eq!(starts.len(), 10, "two records of the start and eight commits");
     for len in HEADER_LEN..=file.len() {
         let disk = FaultDisk::default();
         disk.put(LOG, file[..len].to_vec());
         let store = open(&disk).unwrap_or_else(|error| panic!("cut at {len}: {error}"));
-        let whole = starts.iter().skip(2).chain([&file.len()]).filter(|end| **end <= len).count();
+        let whole = starts.iter().skip(3).chain([&file.len()]).filter(|end| **end <= len).count();
         assert_eq!(all(&store).await.len(), whole, "cut at {len}");
         store.commit(put("new", "v")).await.expect("commit behind a torn tail");
         drop(store);
@@ -94,6 +100,103 @@ async fn a_damaged_byte_is_refused_unless_it_may_be_a_torn_tail() {
             Err(other) => panic!("damage at {at}: {other}"),
         }
     }
+}
+
+#[tokio::test]
+async fn damage_to_the_last_frame_is_refused_once_it_is_sealed() {
+    let (file, starts) = small_log().await;
+    let salt = Header::decode(&file).expect("header").salt;
+    let len = file.len() as u64;
+    let mut sealed = file.clone();
+    encode_frame(&mut sealed, &[], len, len, salt);
+    for at in *starts.last().expect("frames")..file.len() {
+        let disk = FaultDisk::default();
+        let mut damaged = sealed.clone();
+        damaged[at] ^= 0x10;
+        disk.put(LOG, damaged);
+        let Err(error) = open(&disk) else { panic!("damage at {at} went unnoticed") };
+        assert!(matches!(error, StoreError::Corrupt(_)), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn reads_go_on_while_a_sync_hangs_and_nothing_is_acknowledged_before_it_ends() {
+    let disk = FaultDisk::default();
+    let store = open(&disk).expect("open");
+    store.commit(put("kept", "v")).await.expect("commit");
+    disk.hold_syncs(true);
+    let mut slow = Box::pin(store.commit(put("slow", "v")));
+    for _ in 0..100 {
+        assert!(futures::poll!(&mut slow).is_pending());
+        assert_eq!(all(&store).await.len(), 1, "what is not durable is not shown");
+        tokio::task::yield_now().await;
+    }
+    disk.hold_syncs(false);
+    slow.await.expect("commit");
+    assert_eq!(all(&store).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_flipped_bit_is_refused_or_does_no_harm() {
+    let (mut refused, mut harmless) = (0, 0);
+    for seed in 0..400 {
+        let (rng, disk) = (Rng::seeded(seed), FaultDisk::default());
+        let store = EmbeddedStore::open_on(Arc::new(disk.clone()), options(3_000)).expect("open");
+        for i in 0..60 {
+            let commit = put(&format!("k{}", rng.below(9)), vec![b'x'; rng.below(200) as usize]);
+            let commit = if rng.below(3) == 0 { buffered(commit) } else { commit };
+            store.commit(commit).await.unwrap_or_else(|error| panic!("seed {seed}, {i}: {error}"));
+        }
+        let (before, newest) = (all(&store).await, store.current().await.expect("current"));
+        drop(store);
+        let names = disk.names().expect("names");
+        let name = &names[rng.below(names.len() as u64) as usize];
+        let mut bytes = disk.read(name).expect("read");
+        let at = rng.below(bytes.len() as u64) as usize;
+        bytes[at] ^= 1 << rng.below(8);
+        disk.put(name, bytes);
+        let report = crate::check_on(&disk).expect("check");
+        match EmbeddedStore::open_on(Arc::new(disk.clone()), options(3_000)) {
+            Ok(store) => {
+                assert!(all(&store).await == before, "seed {seed}: {name} at {at} changed the content");
+                assert_eq!(store.current().await.expect("current"), newest, "seed {seed}: {name} at {at}");
+                assert!(report.opens(), "seed {seed}: {report:?}");
+                harmless += 1;
+            }
+            Err(StoreError::Corrupt(what)) => {
+                assert!(what.contains(&**name) && !report.opens(), "seed {seed}: {name} at {at}: {what} {report:?}");
+                refused += 1;
+            }
+            Err(other) => panic!("seed {seed}: {name} at {at}: {other}"),
+        }
+    }
+    assert!(refused > 50 && harmless > 50, "{refused} refused, {harmless} harmless");
+}
+
+#[tokio::test]
+async fn a_full_disk_heals_by_itself_while_large_logs_wait_for_their_snapshot() {
+    let disk = FaultDisk::default();
+    let store = EmbeddedStore::open_on(Arc::new(disk.clone()), options(3_000)).expect("open");
+    let rng = Rng::seeded(5);
+    let mut model = BTreeMap::new();
+    for round in 0..30 {
+        disk.set_bytes_max((round % 3 < 2).then(|| disk.bytes_used() + rng.below(3_000) as usize));
+        for i in 0..20 {
+            let (key, value) = (format!("k{}", rng.below(30)), format!("{round}-{i}"));
+            match store.commit(put(&key, value.clone())).await {
+                Ok(_) => drop(model.insert(key, value)),
+                Err(StoreError::NoSpace(_)) if round % 3 < 2 => {}
+                Err(error) => panic!("round {round}: {error}"),
+            }
+            assert_eq!(all(&store).await, model);
+        }
+    }
+    disk.set_bytes_max(None);
+    store.compact(store.current().await.expect("current")).await.expect("compact");
+    store.reclaim().await.expect("reclaim");
+    drop(store);
+    assert_eq!(disk.names().expect("names").len(), 2, "drafts are gone");
+    assert_eq!(all(&open(&disk).expect("reopen")).await, model);
 }
 
 #[tokio::test]
@@ -150,6 +253,44 @@ async fn history_survives_a_restart_of_the_process_but_not_of_the_machine() {
     assert!(matches!(error, StoreError::Compacted { .. }), "{error}");
 }
 
+/// Found by `CRASH_SEED=6`.
+#[tokio::test]
+async fn a_crash_is_noticed_however_many_logs_were_begun_since_the_start() {
+    for seed in 0..20 {
+        let disk = FaultDisk::default();
+        let history = crate::History { events_max: 2, ..crate::History::default() };
+        let options = EmbeddedOptions { history, ..options(500) };
+        let store = EmbeddedStore::open_on(Arc::new(disk.clone()), options).expect("open");
+        for i in 0..60 {
+            store.commit(put("k", format!("{i:0100}"))).await.expect("commit");
+        }
+        let seen = store.commit(buffered(put("k", "seen"))).await.expect("commit");
+        disk.crash(&Rng::seeded(seed));
+        drop(store);
+        let current = open(&disk).expect("reopen").current().await.expect("current");
+        assert!(current > Revision(seen.0 + 90_000), "{seen} was seen, and the store goes on at {current}");
+    }
+}
+
+/// Found by `CRASH_SEED=365`.
+#[tokio::test]
+async fn a_first_log_whose_name_a_kill_left_undurable_is_not_lost_with_the_machine() {
+    for operations in 0..12 {
+        for seed in 0..4 {
+            let (disk, rng) = (FaultDisk::default(), Rng::seeded(seed));
+            disk.after(operations, Fault::Down, &rng);
+            drop(open(&disk));
+            disk.kill();
+            let store = open(&disk).expect("open");
+            store.commit(put("kept", "v")).await.expect("commit");
+            disk.crash(&rng);
+            drop(store);
+            let found = all(&open(&disk).expect("reopen")).await;
+            assert!(found.contains_key("kept"), "lost after {operations} operations, seed {seed}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_full_disk_refuses_commits_serves_reads_and_heals() {
     let disk = FaultDisk::default();
@@ -192,6 +333,8 @@ async fn a_failing_disk_stops_writes_for_good_and_serves_reads() {
 #[tokio::test]
 async fn old_logs_go_and_nothing_else_does() {
     let disk = FaultDisk::default();
+    let history = crate::History { events_max: 100, ..crate::History::default() };
+    let options = |log_bytes| EmbeddedOptions { history, ..options(log_bytes) };
     let store = EmbeddedStore::open_on(Arc::new(disk.clone()), options(20_000)).expect("open");
     let mut model = BTreeMap::new();
     for i in 0..2_000 {
@@ -203,6 +346,7 @@ async fn old_logs_go_and_nothing_else_does() {
     drop(store);
     assert!(disk.names().expect("names").iter().any(|name| name.starts_with("snapshot-")), "there were snapshots");
     assert!(disk.read(LOG).is_err(), "the first log is gone");
+    assert!(disk.bytes_used() < 200_000, "{} bytes are used", disk.bytes_used());
     let store = EmbeddedStore::open_on(Arc::new(disk.clone()), options(20_000)).expect("reopen");
     assert_eq!(all(&store).await, model);
     assert_eq!(store.current().await.expect("current"), Revision(2_001));

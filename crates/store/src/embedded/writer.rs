@@ -17,7 +17,7 @@ use super::log::{Log, log_name};
 use super::recovery::io_error;
 use super::{EmbeddedOptions, QUEUE_LEN_MAX, Shared};
 use crate::disk::Disk;
-use crate::ledger::Overlay;
+use crate::ledger::{MARK_EVERY_SECS, Overlay};
 use crate::{Commit, Durability, Revision, StoreError, Write};
 
 /// A batch ends when it has so many bytes.
@@ -54,6 +54,11 @@ pub(super) struct Writer {
     /// The disk failed: no commit is taken any more.
     failed: Option<String>,
     snapshot: Option<JoinHandle<()>>,
+    /// The snapshot, where nobody spawns threads.
+    job: Option<SnapshotJob>,
+    by_hand: bool,
+    /// The time that the log was last told.
+    told_secs: Option<i64>,
     /// Who waits for the next snapshot to begin, so that the space of older files is given back.
     reclaiming: Vec<Answer<()>>,
     stopping: Arc<AtomicBool>,
@@ -70,6 +75,7 @@ impl Writer {
         log: Log,
         options: EmbeddedOptions,
         wake: mpsc::WeakSender<Message>,
+        by_hand: bool,
     ) -> Self {
         Self {
             disk,
@@ -78,6 +84,9 @@ impl Writer {
             options,
             failed: None,
             snapshot: None,
+            job: None,
+            by_hand,
+            told_secs: None,
             reclaiming: Vec::new(),
             stopping: Arc::default(),
             wake,
@@ -92,24 +101,45 @@ impl Writer {
         let mut inbox = Vec::with_capacity(QUEUE_LEN_MAX);
         let mut last_len = 0;
         loop {
-            if !self.log.is_synced() && (queue.is_empty() || self.unsynced_batches >= UNSYNCED_BATCHES_MAX) {
-                self.sync_buffered();
-            }
+            self.before_waiting(queue.is_empty());
             if queue.blocking_recv_many(&mut inbox, QUEUE_LEN_MAX) == 0 {
                 break;
             }
             linger(&mut queue, &mut inbox, last_len);
             last_len = inbox.len();
-            let mut waiting: VecDeque<Message> = inbox.drain(..).collect();
-            while !waiting.is_empty() {
-                self.batch(&mut waiting);
-            }
-            self.rotate_if_due();
-            if self.payload.capacity() > IDLE_BYTES_MAX {
-                self.payload = Vec::new();
-            }
+            self.turn(&mut inbox);
         }
         self.stop();
+    }
+
+    pub(super) fn before_waiting(&mut self, nothing_waits: bool) {
+        if !self.log.is_synced() && (nothing_waits || self.unsynced_batches >= UNSYNCED_BATCHES_MAX) {
+            self.sync_buffered();
+        }
+        if nothing_waits && self.failed.is_none() {
+            self.log.seal();
+        }
+    }
+
+    /// Answers everything in `inbox`.
+    pub(super) fn turn(&mut self, inbox: &mut Vec<Message>) {
+        let mut waiting: VecDeque<Message> = inbox.drain(..).collect();
+        while !waiting.is_empty() {
+            self.batch(&mut waiting);
+        }
+        self.rotate_if_due();
+        if self.payload.capacity() > IDLE_BYTES_MAX {
+            self.payload = Vec::new();
+        }
+    }
+
+    /// A little of a snapshot that is written by hand.
+    #[cfg(test)]
+    pub(super) fn work(&mut self) {
+        if self.job.as_mut().is_some_and(SnapshotJob::step) {
+            self.job = None;
+            self.rotate_if_due();
+        }
     }
 
     fn sync_buffered(&mut self) {
@@ -140,6 +170,7 @@ impl Writer {
         let mut synced = false;
         self.payload.clear();
         self.overlay.clear();
+        let now_secs = self.options.clock.now().as_second();
         {
             let ledger = self.shared.read();
             let mut revision = ledger.current();
@@ -165,6 +196,11 @@ impl Writer {
                 let mut writes = ledger.effective(commit.writes, &self.overlay);
                 if !writes.is_empty() {
                     revision = revision.next();
+                    let time_told = self.told_secs.is_some_and(|told| (now_secs - told).abs() < MARK_EVERY_SECS);
+                    if !time_told && self.log.version == VERSION {
+                        encode(&mut self.payload, &Record::Time { secs: now_secs });
+                        self.told_secs = Some(now_secs);
+                    }
                     crate::stamp_all(self.options.stamp, &mut writes, revision);
                     encode_commit(&mut self.payload, revision, &writes);
                     self.overlay.note(revision, &writes);
@@ -173,7 +209,10 @@ impl Writer {
             }
         }
         let result = self.write(synced);
-        self.finish(accepted, refused, &result);
+        if result.is_err() {
+            self.told_secs = None;
+        }
+        self.finish(accepted, refused, &result, now_secs);
         for (before, answer) in compacted {
             // Nobody may wait for the answer any more.
             drop(answer.send(self.compact(before)));
@@ -207,10 +246,10 @@ impl Writer {
         accepted: Vec<Accepted>,
         refused: Vec<(StoreError, Answer<Revision>)>,
         result: &Result<(), StoreError>,
+        now_secs: i64,
     ) {
         let mut answers = Vec::with_capacity(accepted.len());
         if result.is_ok() {
-            let now_secs = self.options.clock.now().as_second();
             let mut ledger = self.shared.write();
             for Accepted { revision, writes, answer } in accepted {
                 if !writes.is_empty() {
@@ -241,7 +280,7 @@ impl Writer {
     fn compact(&mut self, before: Revision) -> Result<(), StoreError> {
         let is_news = {
             let ledger = self.shared.read();
-            ledger.oldest() < before && before <= ledger.current()
+            ledger.floor() < before && before <= ledger.current()
         };
         if !is_news {
             return self.shared.write().compact(before);
@@ -254,7 +293,8 @@ impl Writer {
 
     /// Begins the next log when this one is large, and has a snapshot of the state between them written.
     fn rotate_if_due(&mut self) {
-        if self.shared.read().is_pinned() {
+        // What a snapshot would remove may still be read for its history.
+        if self.shared.read().is_pinned() || *self.shared.indexing.borrow() {
             return;
         }
         let (base, live_bytes) = {
@@ -283,12 +323,22 @@ impl Writer {
             self.unsynced_batches = 0;
             self.log.sync().map_err(|error| self.failure(&error))?;
         }
+        // Only the newest log may be torn, be it in its seal.
+        self.log.seal();
+        self.log.sync().map_err(|error| self.failure(&error))?;
         let (generation, salt) = (self.log.generation + 1, self.options.rng.next_u64());
-        let log = Log::create(&*self.disk, generation, base, salt, self.options.fill_bytes);
-        self.log = log.map_err(|error| io_error(&error))?;
+        // A start reads this log alone, and must know whether Buffered commits may have been lost with the machine.
+        let running = Record::Started { boot: self.disk.boot() };
+        let log = Log::create(&*self.disk, generation, base, salt, self.options.fill_bytes, &running);
+        self.log = log.map_err(|error| self.failure(&error))?;
+        self.told_secs = None;
         self.shared.write().pin(Some(base));
         let answers = std::mem::take(&mut self.reclaiming);
         let job = SnapshotJob::new(self.disk.clone(), self.shared.clone(), generation, base, salt, answers);
+        if self.by_hand {
+            self.job = Some(job);
+            return Ok(());
+        }
         let stopping = self.stopping.clone();
         let wake = self.wake.clone();
         let work = move || {
@@ -303,7 +353,7 @@ impl Writer {
         Ok(())
     }
 
-    fn stop(mut self) {
+    pub(super) fn stop(mut self) {
         self.stopping.store(true, Ordering::Relaxed);
         if self.snapshot.take().is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the store's snapshot thread panicked");
