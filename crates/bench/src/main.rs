@@ -1,4 +1,5 @@
-//! What the README says in figures: `cargo xtask bench` measures a whole cluster, `cargo xtask bench api` the API server.
+//! What the README says in figures: `cargo xtask bench` measures a whole cluster, `cargo xtask bench api` the API server,
+//! `cargo xtask bench store` the store beside etcd.
 //!
 //! Times are this process's own clock around the real binary and the real API; memory and CPU are what the kernel says of
 //! the processes that are measured.
@@ -6,6 +7,7 @@
 mod api_rows;
 mod cluster;
 mod processes;
+mod store_rows;
 
 use std::path::Path;
 
@@ -22,8 +24,13 @@ fn main() -> Result<()> {
         ["api"] => api_rows::run(""),
         ["api", only] => api_rows::run(only),
         ["serve", directory, port] => api_rows::serve::run(Path::new(directory), port.parse()?),
+        ["store"] => store_rows::run(""),
+        ["store", only] => store_rows::run(only),
+        ["open", directory] => store_rows::open(Path::new(directory)),
         ["cluster", binary, image] => cluster::run(Path::new(binary), Path::new(image)),
-        _ => bail!("usage: bench api [TEXT IN A ROW'S NAME] | cluster IRONCLAD IMAGE.tar (see `cargo xtask bench`)"),
+        _ => bail!(
+            "usage: bench api|store [TEXT IN A ROW'S NAME] | cluster IRONCLAD IMAGE.tar (see `cargo xtask bench`)"
+        ),
     }
 }
 
