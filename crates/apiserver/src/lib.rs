@@ -42,6 +42,7 @@ pub use engine::Engine;
 pub use http::{Server, ServerConfig};
 pub use registry::Registry;
 pub use verbs::{Answer, AnswerBody, AnswerStream, Params, RequestContext};
+pub use wellknown::store::stats_tree;
 
 #[cfg(test)]
 mod tests;

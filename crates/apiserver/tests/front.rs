@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+
 use apiserver::user::User;
 use bytes::Bytes;
 use expect_test::{Expect, expect};
@@ -10,6 +12,7 @@ use futures::StreamExt;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::TokioIo;
 use pki::Request;
+use serde_json::{Value, json};
 use support::{Cluster, message};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
@@ -177,4 +180,102 @@ async fn a_refused_request_does_not_cost_its_connection() {
     }
     drop(sender);
     cluster.stop().await;
+}
+
+/// What a watch from `since` tells of the ConfigMaps of a namespace until `last`, applied up to `revision`.
+async fn watched(cluster: &Cluster, since: &str, revision: u64, last: u64) -> BTreeMap<String, Value> {
+    let path = format!("/api/v1/namespaces/default/configmaps?watch=1&resourceVersion={since}");
+    let request = http::Request::builder().uri(path).body(Bytes::new()).unwrap();
+    let mut body = cluster.server.call(request, root()).await.into_body();
+    let (mut seen, mut text, mut at) = (BTreeMap::new(), Vec::new(), 0);
+    while at < last {
+        text.extend_from_slice(&body.frame().await.unwrap().unwrap().into_data().unwrap());
+        while let Some(end) = text.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = text.drain(..=end).collect();
+            let event: Value = serde_json::from_slice(&line).unwrap();
+            let (name, object) = (event["object"]["metadata"]["name"].as_str().unwrap().to_owned(), &event["object"]);
+            at = object["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
+            match event["type"].as_str() {
+                _ if at > revision => None,
+                Some("DELETED") => seen.remove(&name),
+                _ => seen.insert(name, object.clone()),
+            };
+        }
+    }
+    seen
+}
+
+fn root() -> User {
+    User::component("root", &["system:masters"])
+}
+
+#[tokio::test]
+async fn a_backup_is_what_watchers_had_seen_at_its_revision_though_others_write_meanwhile() {
+    let cluster = Cluster::start().await;
+    let configmaps = "/api/v1/namespaces/default/configmaps";
+    let object = |name: String, turn: usize| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"turn": turn.to_string()}});
+    let since = cluster.must("GET", configmaps, Value::Null).await["metadata"]["resourceVersion"].clone();
+    for i in 0..600 {
+        cluster.must("POST", configmaps, object(format!("c{i}"), 0)).await;
+    }
+    let request = http::Request::builder().uri("/ironclad/store/backup").body(Bytes::new()).unwrap();
+    let mut body = cluster.server.call(request, root()).await.into_body();
+    let (mut bytes, mut turn, mut last) = (Vec::new(), 0, Value::Null);
+    while let Some(frame) = body.frame().await {
+        bytes.extend_from_slice(&frame.unwrap().into_data().unwrap());
+        for _ in 0..20 {
+            turn += 1;
+            cluster.must("DELETE", &format!("{configmaps}/c{}", 600 - turn), Value::Null).await;
+            cluster.must("PUT", &format!("{configmaps}/c{}", turn % 40), object(format!("c{}", turn % 40), turn)).await;
+            last = cluster.must("POST", configmaps, object(format!("a{turn}"), turn)).await;
+        }
+    }
+    let reader = store::BackupReader::open(&*bytes).unwrap();
+    let (revision, mut saved) = (reader.revision().0, BTreeMap::new());
+    let keep = |entries: Vec<store::Entry>| {
+        for entry in entries {
+            let key = String::from_utf8_lossy(&entry.key).into_owned();
+            if let Some(name) = key.strip_prefix("/registry/core/configmaps/default/") {
+                saved.insert(name.to_owned(), serde_json::from_slice::<Value>(&entry.value).unwrap());
+            }
+        }
+        Ok(())
+    };
+    reader.read(keep).unwrap();
+    let last = last["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
+    assert!(turn >= 60 && last > revision, "writes happened behind revision {revision}");
+    assert_eq!(saved, watched(&cluster, since.as_str().unwrap(), revision, last).await);
+}
+
+#[tokio::test]
+async fn the_store_answers_to_administrators_only() {
+    let cluster = Cluster::start().await;
+    let jane = User::component("jane", &["system:authenticated"]);
+    let mut told = Vec::new();
+    for (user, method, path) in [
+        (&jane, "GET", "/ironclad/store/backup"),
+        (&jane, "POST", "/ironclad/store/compact?olderThan=0"),
+        (&root(), "POST", "/ironclad/store/backup"),
+        (&root(), "POST", "/ironclad/store/compact"),
+        (&root(), "POST", "/ironclad/store/compact?revision=x"),
+        (&root(), "POST", "/ironclad/store/compact?revision=9999999"),
+    ] {
+        let (code, answer) = cluster.ask(user, method, path, &Value::Null).await;
+        let message = answer["message"].as_str().unwrap_or_default();
+        told.push(format!("{code} {}", message.split(';').next().unwrap_or_default()));
+    }
+    check(
+        &told.join("\n"),
+        &expect![[r#"
+        403 forbidden: User "jane" cannot get path "/ironclad/store/backup"
+        403 forbidden: User "jane" cannot post path "/ironclad/store/compact"
+        405 the server does not allow this method on the requested resource
+        400 either revision or olderThan must be given
+        400 revision must be a whole number and not "x"
+        400 revision 9999999 is in the future"#]],
+    );
+    let stats = cluster.must("GET", "/ironclad/store/stats", Value::Null).await;
+    let revision = stats["revision"].as_u64().unwrap();
+    let compacted = cluster.must("POST", &format!("/ironclad/store/compact?revision={revision}"), Value::Null).await;
+    assert_eq!((compacted["oldestRevision"].as_u64(), &compacted["keys"]), (Some(revision), &stats["keys"]));
 }

@@ -115,13 +115,7 @@ impl Client {
     pub async fn watch(&self, resource: &Gvr, namespace: &str, query: &WatchQuery) -> Result<WatchStream> {
         let path = resource.path(namespace, "") + &query.to_query();
         let accept = if self.metadata_only { METADATA } else { JSON };
-        let sent = self.transport.send(self.request(Method::GET, &path, accept, None)?);
-        let response = tokio::time::timeout(self.timeout, sent).await.map_err(|_| TransportError::Timeout)??;
-        if response.status().is_success() {
-            return Ok(WatchStream::new(response.into_body()));
-        }
-        let collected = tokio::time::timeout(self.timeout, collect(response)).await;
-        Err(collected.map_err(|_| TransportError::Timeout)?.err().unwrap_or(TransportError::Timeout.into()))
+        Ok(WatchStream::new(self.stream(self.request(Method::GET, &path, accept, None)?).await?))
     }
 
     pub async fn create_object(&self, resource: &Gvr, namespace: &str, object: &Value) -> Result<Object> {
@@ -173,6 +167,11 @@ impl Client {
     pub async fn post(&self, path: &str, body: &Value) -> Result<Value> {
         let answer = self.call(self.request(Method::POST, path, JSON, Some((JSON, body)))).await?;
         Ok(serde_json::from_slice(&answer)?)
+    }
+
+    /// What a GET of any path answers, as it comes, however long that takes.
+    pub async fn download(&self, path: &str) -> Result<Body> {
+        self.stream(self.request(Method::GET, path, "*/*", None)?).await
     }
 
     /// The body of a GET of any path.
@@ -234,6 +233,17 @@ impl Client {
 
     async fn object(&self, request: Result<Request<Bytes>>) -> Result<Object> {
         Ok(Object::decode(self.call(request).await?, &[])?)
+    }
+
+    /// Only the answer's head, and what is told of a failure, have a time limit.
+    async fn stream(&self, request: Request<Bytes>) -> Result<Body> {
+        let sent = tokio::time::timeout(self.timeout, self.transport.send(request));
+        let response = sent.await.map_err(|_| TransportError::Timeout)??;
+        if response.status().is_success() {
+            return Ok(response.into_body());
+        }
+        let collected = tokio::time::timeout(self.timeout, collect(response)).await;
+        Err(collected.map_err(|_| TransportError::Timeout)?.err().unwrap_or(TransportError::Timeout.into()))
     }
 
     async fn call(&self, request: Result<Request<Bytes>>) -> Result<Bytes> {

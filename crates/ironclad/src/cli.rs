@@ -9,6 +9,7 @@ use launcher::profile::{DEFAULT_NAME, Datastore, Egress};
 use launcher::verbs::{delete, hello, image, logs, node, profiles, service, ssh, start, status, stop};
 
 use crate::roles;
+use crate::store::StoreVerb;
 
 /// Kubernetes, as one binary.
 #[derive(Debug, Parser)]
@@ -105,6 +106,11 @@ enum Verb {
         which: Which,
         #[arg(long, default_value = "nginx:alpine")]
         image: String,
+    },
+    /// The objects of a cluster as they are kept: backup, restore, check, compaction.
+    Store {
+        #[command(subcommand)]
+        verb: StoreVerb,
     },
     /// Print a kubeconfig for a cluster.
     Kubeconfig(Which),
@@ -256,6 +262,7 @@ pub fn run(cli: Cli) -> launcher::Result<u8> {
             service::run(&layout, &which.profile, &namespace, &service, url)
         }
         Verb::Hello { which, image } => hello::run(&layout, &which.profile, &image),
+        Verb::Store { verb } => return crate::store::run(&layout, verb),
         Verb::Kubeconfig(which) => profiles::print_kubeconfig(&layout, &which.profile),
         Verb::Profile { verb: ProfileVerb::List } => profiles::list(&layout),
         Verb::Version => {

@@ -7,6 +7,7 @@ mod early;
 mod images;
 mod roles;
 mod seams;
+mod store;
 
 use std::process::ExitCode;
 

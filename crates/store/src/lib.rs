@@ -6,10 +6,12 @@
 //! A new store is empty at revision 1. Revisions grow, and may skip numbers after a crash of the machine.
 
 mod backup;
+pub mod copy;
 pub mod disk;
 mod embedded;
 mod etcd;
 pub mod fault;
+mod forget;
 mod hub;
 mod ledger;
 mod memory;
@@ -25,6 +27,7 @@ pub use backup::{Backup, BackupContents, BackupReader, restore, restore_on, veri
 pub use embedded::check::{CheckReport, FileReport, Finding, Severity, check, check_on};
 pub use embedded::{EmbeddedOptions, EmbeddedStore};
 pub use etcd::{EtcdOptions, EtcdStore, EtcdTls};
+pub use forget::forget_older;
 pub use ledger::{HISTORY_BYTES_MAX, HISTORY_EVENTS_MAX, History};
 pub use memory::MemoryStore;
 

@@ -1,9 +1,10 @@
-//! Paths that are no resources: version, health, discovery, OpenAPI, token keys, metrics.
+//! Paths that are no resources: version, health, discovery, OpenAPI, token keys, metrics, the store.
 
 mod aggregated;
 pub(crate) mod discovery;
 pub(crate) mod etag;
 mod health;
+pub(crate) mod store;
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use http::request::Parts;
 use http::{Method, Response};
 use pki::TokenKey;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use crate::http::body::Body;
 use crate::http::{Server, respond};
@@ -28,11 +30,12 @@ pub const GIT_VERSION: &str = "v1.36.0+ironclad";
 pub struct WellKnown {
     issuer: String,
     jwks: Value,
+    backups: Arc<Semaphore>,
 }
 
 impl WellKnown {
     pub fn new(issuer: String, key: &TokenKey) -> Self {
-        Self { issuer, jwks: key.jwks() }
+        Self { issuer, jwks: key.jwks(), backups: store::turns() }
     }
 }
 
@@ -57,6 +60,7 @@ pub async fn answer(server: Arc<Server>, parts: Parts, path: String, params: Par
             "text/plain; version=0.0.4; charset=utf-8",
             crate::http::body::whole(server.engine.metrics().text(server.engine.caches())),
         ),
+        ["ironclad", "store", what] => store::answer(&server, what, &parts, &params).await?,
         ["openid", "v1", "jwks"] => {
             respond::with(200, "application/jwk-set+json", crate::http::body::whole(known.jwks.to_string()))
         }

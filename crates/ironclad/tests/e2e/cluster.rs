@@ -81,7 +81,7 @@ impl Cluster {
         let mut command = Command::new(binary());
         let (verb, rest) = args.split_first().expect("a verb");
         command.arg(verb);
-        let nested = matches!(*verb, "node" | "image") && !rest.is_empty();
+        let nested = matches!(*verb, "node" | "image" | "store") && !rest.is_empty();
         let (head, rest) = rest.split_at(usize::from(nested));
         command.args(head).args(["--profile", &self.name]).args(rest);
         command

@@ -13,3 +13,4 @@ mod nodes;
 mod objects;
 mod planes;
 mod pods;
+mod store;

@@ -11,3 +11,4 @@ pub mod ssh;
 pub mod start;
 pub mod status;
 pub mod stop;
+pub mod store;
