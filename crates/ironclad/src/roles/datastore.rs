@@ -44,5 +44,9 @@ pub async fn open(state: &Path, config: &NodeConfig) -> launcher::Result<Arc<dyn
         }
         tokio::time::sleep(RETRY.delay(failures)).await;
     }
+    if store::copy::is_half_copied(&store).await.map_err(|error| cannot(&error))? {
+        let advice = "Empty this etcd and run `ironclad store copy` again.";
+        return Err(launcher::Trouble::new("a copy into etcd was begun and not finished", advice));
+    }
     Ok(Arc::new(store))
 }

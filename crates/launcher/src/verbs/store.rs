@@ -13,7 +13,7 @@ use super::status::{self, State};
 use crate::cluster;
 use crate::layout::Layout;
 use crate::preflight;
-use crate::profile::{Profile, ProfileLock, flag};
+use crate::profile::{Datastore, Profile, ProfileLock, flag};
 use crate::trouble::{Result, Trouble};
 
 /// Space is given back while a request waits.
@@ -56,6 +56,13 @@ pub fn find(layout: &Layout, name: &str) -> Result<Place> {
 
 /// As the server's node mounts it.
 fn directory(layout: &Layout, profile: &Profile) -> Result<PathBuf> {
+    if profile.datastore != Datastore::Embedded {
+        return Err(Trouble::new(
+            format!("cluster \"{}\" keeps its state in etcd and not in a directory", profile.name),
+            "Save, compact and stats work while it runs. A backup comes into a new etcd by `ironclad store restore FILE --dir DIR` \
+             and `ironclad store copy DIR https://...`.",
+        ));
+    }
     Ok(layout.profile(&profile.name).node(&profile.server()?.name).lib().join("store"))
 }
 
