@@ -185,16 +185,15 @@ impl Log {
 
     /// Writes behind the last frame that it is durable, where the next frame will stand, so that damage to it is told from
     /// a torn write. Nothing waits for this; it is not synced.
-    pub(crate) fn seal(&mut self) {
+    pub(crate) fn seal(&mut self) -> io::Result<()> {
         if self.sealed || !self.unsynced.is_empty() || self.synced + FRAME_HEADER_LEN as u64 > self.filled {
-            return;
+            return Ok(());
         }
         let mut frame = Vec::with_capacity(FRAME_HEADER_LEN);
         encode_frame(&mut frame, &[], self.synced, self.synced, self.salt);
+        self.file.write_at(&frame, self.synced)?;
         self.sealed = true;
-        if let Err(error) = self.file.write_at(&frame, self.synced) {
-            tracing::debug!(%error, "cannot seal the log");
-        }
+        Ok(())
     }
 
     fn fill(&mut self, end: u64) -> io::Result<()> {

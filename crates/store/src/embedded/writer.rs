@@ -116,8 +116,11 @@ impl Writer {
         if !self.log.is_synced() && (nothing_waits || self.unsynced_batches >= UNSYNCED_BATCHES_MAX) {
             self.sync_buffered();
         }
-        if nothing_waits && self.failed.is_none() {
-            self.log.seal();
+        if nothing_waits
+            && self.failed.is_none()
+            && let Err(error) = self.log.seal()
+        {
+            self.failure(&error);
         }
     }
 
@@ -324,7 +327,7 @@ impl Writer {
             self.log.sync().map_err(|error| self.failure(&error))?;
         }
         // Only the newest log may be torn, be it in its seal.
-        self.log.seal();
+        self.log.seal().map_err(|error| self.failure(&error))?;
         self.log.sync().map_err(|error| self.failure(&error))?;
         let (generation, salt) = (self.log.generation + 1, self.options.rng.next_u64());
         // A start reads this log alone, and must know whether Buffered commits may have been lost with the machine.

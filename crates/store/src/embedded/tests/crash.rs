@@ -26,6 +26,8 @@ const KEPT: &[(u64, &str)] = &[
     (6, "no jump after a crash in a log that was begun after the start: revisions were given out twice"),
     (365, "the name of the first log was not durable after a kill and a crash"),
     (524, "the seal of a log that had been followed by the next one was torn: the store did not open"),
+    (10_022, "an I/O error tore a seal, which was taken for written: the store did not open"),
+    (30_062, "the same after an orderly end"),
 ];
 const LIVES: u64 = 8;
 const CLIENTS: usize = 4;
