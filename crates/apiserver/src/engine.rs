@@ -37,7 +37,8 @@ pub struct EngineConfig {
 impl Default for EngineConfig {
     fn default() -> Self {
         Self {
-            advertise_address: Ipv4Addr::LOCALHOST,
+            // Documentation's own (RFC 5737): Endpoints may not name loopback.
+            advertise_address: Ipv4Addr::new(192, 0, 2, 1),
             advertise_port: 6443,
             service_cidr: (Ipv4Addr::new(10, 96, 0, 0), 12),
             node_ports: (30000, 32767),

@@ -55,7 +55,7 @@ async fn a_pod_gets_its_defaults_account_tolerations_and_owners() {
                 ],
                 "name": "p",
                 "namespace": "default",
-                "resourceVersion": "9",
+                "resourceVersion": "10",
                 "uid": "14d7973c-5c2a-449c-bef1-fd0ed1548fcd"
               },
               "spec": {
@@ -282,7 +282,7 @@ async fn a_cluster_begins_with_its_namespaces_and_the_way_to_its_server() {
     let (_, service) = kit.ask(&format!("GET {SERVICES}/kubernetes")).send().await;
     assert_eq!(service["spec"]["clusterIP"], "10.96.0.1");
     let (_, slice) = kit.ask("GET /apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes").send().await;
-    assert_eq!(slice["endpoints"][0]["addresses"], json!(["127.0.0.1"]));
+    assert_eq!(slice["endpoints"][0]["addresses"], json!(["192.0.2.1"]));
 }
 
 #[tokio::test]

@@ -203,8 +203,8 @@ pub(crate) fn form_of(context: &RequestContext, resource: &Resource) -> Result<F
             && api::protobuf::Kind::of(&kind.api_version(), &kind.kind).is_some(),
         streams: matches!(context.info.verb, Verb::List | Verb::Watch),
         watch: context.info.verb == Verb::Watch,
-        // What is answered and not kept has no columns.
-        views: resource.review.is_none(),
+        // What is answered and not kept has no columns, but how the parts of the control plane are is shown in some.
+        views: matches!(resource.review, None | Some(Review::Components)),
     };
     let form = Form::negotiate(&context.accept, offer)?;
     Ok(form.prettified(context.params.get("pretty"), &context.user_agent))
