@@ -159,7 +159,7 @@ impl Store for EtcdStore {
         }
         let limit = range.limit.unwrap_or(usize::MAX);
         let mut request = RangeRequest {
-            key: keys.outer(&range.start),
+            key: keys.first(&range.start),
             range_end: keys.outer(&range.end),
             revision: number(range.at.unwrap_or_default()),
             ..RangeRequest::default()

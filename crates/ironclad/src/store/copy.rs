@@ -116,7 +116,7 @@ async fn to_directory(args: &CopyArgs, source: Arc<dyn Store>) -> Result<String>
     let made = making.join().map_err(|_| fail(&"it panicked"))?;
     let read = match (read, made) {
         (Ok(read), Ok(made)) if made == read => read,
-        (Err(error), _) if !matches!(error, StoreError::Io(_)) => return Err(fail(&error)),
+        (Err(error), Err(trouble)) => return Err(fail(&format!("{error} ({})", trouble.cause))),
         (_, Err(trouble)) => return Err(trouble),
         (Err(error), _) => return Err(fail(&error)),
         (Ok(_), Ok(_)) => return Err(fail(&"the copy differs")),

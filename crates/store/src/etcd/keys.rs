@@ -25,6 +25,12 @@ impl Keys {
         [&*self.prefix, key].concat().into()
     }
 
+    /// Where a range begins: etcd has no empty key, and takes one of a zero byte for the first.
+    pub fn first(&self, start: &[u8]) -> Bytes {
+        let key = self.outer(start);
+        if key.is_empty() { Bytes::from_static(b"\0") } else { key }
+    }
+
     /// A key of the engine's own, right behind `start`, so that a watch from there sees it.
     pub fn own(&self, start: &[u8], name: &str) -> Bytes {
         [&*self.prefix, start, OWN, name.as_bytes()].concat().into()
