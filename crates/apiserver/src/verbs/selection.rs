@@ -7,6 +7,7 @@ use api::{Key, Object, Status};
 use cache::Table;
 
 use super::Call;
+use crate::resource::Resource;
 use crate::watchcache::Trigger;
 
 /// Cheap to clone: a watch keeps one.
@@ -133,7 +134,10 @@ fn parse_fields(call: &Call, text: &str) -> Result<Vec<FieldTerm>, Status> {
 fn find_field(call: &Call, name: &str) -> Option<Field> {
     match name {
         "metadata.name" => Some(Field::Name),
-        "metadata.namespace" => Some(Field::Namespace),
+        // Kinds without a namespace and with words of their own for selectors do not know it.
+        "metadata.namespace" if call.resource.is_namespaced() || !has_own_fields(&call.resource) => {
+            Some(Field::Namespace)
+        }
         _ => {
             // The stored resource's fields are those that are indexed; another version may name them otherwise.
             let position = call.resource.field_position(name)?;
@@ -143,11 +147,15 @@ fn find_field(call: &Call, name: &str) -> Option<Field> {
     }
 }
 
+fn has_own_fields(resource: &Resource) -> bool {
+    !resource.selectable_fields.is_empty() || resource.custom.is_some()
+}
+
 fn unknown_field(call: &Call, name: &str) -> Status {
     if let Some(refusal) = call.resource.field_refusal {
         return Status::bad_request(refusal.replace("{}", name));
     }
-    Status::bad_request(if call.resource.selectable_fields.is_empty() && call.resource.custom.is_none() {
+    Status::bad_request(if !has_own_fields(&call.resource) {
         format!("{name:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
     } else {
         format!("field label not supported: {name}")

@@ -18,6 +18,7 @@ pub fn resource() -> Resource {
         categories: vec!["all".into()],
         generation: true,
         name_rule: dns1123_label,
+        field_refusal: Some("field label not supported for appsv1.StatefulSet: {}"),
         subresources: &[workload::SCALE, Subresource::Status],
         columns: COLUMNS,
         hooks: Hooks {

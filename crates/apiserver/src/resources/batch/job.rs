@@ -23,6 +23,7 @@ pub fn resource() -> Resource {
              them or set propagationPolicy=Orphan to suppress this warning",
         ),
         selectable_fields: &["status.successful=status.succeeded"],
+        field_refusal: Some("field label \"{}\" not supported for batchv1.Job"),
         subresources: &[Subresource::Status],
         columns: COLUMNS,
         hooks: Hooks {

@@ -3,7 +3,7 @@
 use k8s_openapi::api::coordination::v1::Lease;
 use serde_json::Value;
 
-use crate::causes::invalid_value;
+use crate::causes::{forbidden, invalid_value};
 use crate::resource::{Column, Hooks, Resource};
 use crate::tree;
 
@@ -32,6 +32,10 @@ fn validate(lease: &Value) -> Vec<api::status::Cause> {
     }
     if let Some(count) = tree::int(lease, "spec.leaseTransitions").filter(|count| *count < 0) {
         causes.push(invalid_value("spec.leaseTransitions", &count.into(), "must be greater than or equal to 0"));
+    }
+    let strategy = tree::text(lease, "spec.strategy");
+    if !tree::text(lease, "spec.preferredHolder").is_empty() && strategy.is_empty() {
+        causes.push(forbidden("spec.preferredHolder", "may only be specified if `strategy` is defined"));
     }
     causes
 }

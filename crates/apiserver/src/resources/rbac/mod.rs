@@ -6,11 +6,16 @@ pub mod role;
 pub mod rolebinding;
 
 use api::status::Cause;
+use api::validation::Path;
+use api::validation::name::{dns1123_subdomain, path_segment};
+use api::validation::selector::label_selector;
 use serde_json::Value;
 
-use crate::causes::{invalid_value, required, unsupported};
 use crate::resource::Column;
+use crate::resources::fields::one_of;
 use crate::tree;
+
+const GROUP: &str = "rbac.authorization.k8s.io";
 
 /// `ClusterRole/view`.
 fn role(binding: &Value) -> String {
@@ -37,59 +42,103 @@ const fn columns([role_text, users, groups, accounts]: [&'static str; 4]) -> [Co
     ]
 }
 
-fn validate_rules(role: &Value) -> Vec<Cause> {
+/// The rules of a Role.
+fn validate_role(role: &Value) -> Vec<Cause> {
+    rules(role, true)
+}
+
+/// The rules of a ClusterRole, and which others it is made of.
+fn validate_cluster_role(role: &Value) -> Vec<Cause> {
+    let mut causes = rules(role, false);
+    if tree::is_set(role, "aggregationRule") {
+        let path = Path::new("aggregationRule.clusterRoleSelectors");
+        let selectors = tree::list(role, "aggregationRule.clusterRoleSelectors");
+        if selectors.is_empty() {
+            causes.push(path.required("at least one clusterRoleSelector required if aggregationRule is non-nil"));
+        }
+        for (i, selector) in selectors.iter().enumerate() {
+            causes.extend(label_selector(Some(selector), &path.index(i)));
+        }
+    }
+    causes
+}
+
+fn rules(role: &Value, namespaced: bool) -> Vec<Cause> {
     let mut causes = Vec::new();
     for (i, rule) in tree::list(role, "rules").iter().enumerate() {
-        let path = format!("rules[{i}]");
-        if tree::list(rule, "verbs").is_empty() {
-            causes.push(required(&format!("{path}.verbs"), "verbs must contain at least one value"));
+        let path = Path::new("rules").index(i);
+        let has = |field: &str| !tree::list(rule, field).is_empty();
+        if !has("verbs") {
+            causes.push(path.child("verbs").required("verbs must contain at least one value"));
         }
-        if !tree::list(rule, "nonResourceURLs").is_empty() {
-            if !tree::list(rule, "apiGroups").is_empty() || !tree::list(rule, "resources").is_empty() {
-                let why = "rules cannot apply to both regular resources and non-resource URLs";
-                causes.push(invalid_value(&format!("{path}.nonResourceURLs"), &rule["nonResourceURLs"], why));
+        if has("nonResourceURLs") {
+            let mut refuse =
+                |why| causes.push(path.child("nonResourceURLs").invalid(rule["nonResourceURLs"].clone(), why));
+            if namespaced {
+                refuse("namespaced rules cannot apply to non-resource URLs");
+            }
+            if ["apiGroups", "resources", "resourceNames"].into_iter().any(has) {
+                refuse("rules cannot apply to both regular resources and non-resource URLs");
             }
             continue;
         }
-        if tree::list(rule, "apiGroups").is_empty() {
-            causes.push(required(&format!("{path}.apiGroups"), "resource rules must supply at least one api group"));
+        if !has("apiGroups") {
+            causes.push(path.child("apiGroups").required("resource rules must supply at least one api group"));
         }
-        if tree::list(rule, "resources").is_empty() {
-            causes.push(required(&format!("{path}.resources"), "resource rules must supply at least one resource"));
+        if !has("resources") {
+            causes.push(path.child("resources").required("resource rules must supply at least one resource"));
         }
     }
     causes
 }
 
 fn validate_binding(binding: &Value) -> Vec<Cause> {
-    let mut causes = Vec::new();
+    let path = Path::new("roleRef");
     let namespaced = !tree::text(binding, "metadata.namespace").is_empty();
-    let supported = if namespaced { "\"Role\", \"ClusterRole\"" } else { "\"ClusterRole\"" };
-    let kind = tree::text(binding, "roleRef.kind");
-    if kind != "ClusterRole" && !(namespaced && kind == "Role") {
-        causes.push(unsupported("roleRef.kind", kind, supported));
+    let supported: &[&str] = if namespaced { &["Role", "ClusterRole"] } else { &["ClusterRole"] };
+    let mut causes = one_of(binding, "roleRef.apiGroup", &[GROUP]);
+    let (kind, name) = (tree::text(binding, "roleRef.kind"), tree::text(binding, "roleRef.name"));
+    if !supported.contains(&kind) {
+        causes.push(path.child("kind").not_supported(kind, supported));
     }
-    let group = tree::text(binding, "roleRef.apiGroup");
-    if group != "rbac.authorization.k8s.io" {
-        causes.insert(0, unsupported("roleRef.apiGroup", group, "\"rbac.authorization.k8s.io\""));
-    }
-    if tree::text(binding, "roleRef.name").is_empty() {
-        causes.push(required("roleRef.name", ""));
+    match name {
+        "" => causes.push(path.child("name").required("")),
+        _ => causes.extend(path.child("name").invalid_each(name, path_segment(name))),
     }
     for (i, subject) in tree::list(binding, "subjects").iter().enumerate() {
-        if tree::text(subject, "name").is_empty() {
-            causes.push(required(&format!("subjects[{i}].name"), ""));
-        }
-        match tree::text(subject, "kind") {
-            "ServiceAccount" if tree::text(subject, "namespace").is_empty() => {
-                causes.push(required(&format!("subjects[{i}].namespace"), ""));
+        causes.extend(validate_subject(subject, namespaced, &Path::new("subjects").index(i)));
+    }
+    causes
+}
+
+fn validate_subject(subject: &Value, namespaced: bool, path: &Path) -> Vec<Cause> {
+    let text = |field: &str| tree::text(subject, field);
+    let mut causes = Vec::new();
+    if text("name").is_empty() {
+        causes.push(path.child("name").required(""));
+    }
+    let group = |wanted: &[&str]| {
+        let found = text("apiGroup");
+        (!wanted.contains(&found)).then(|| path.child("apiGroup").not_supported(found, wanted))
+    };
+    match text("kind") {
+        "ServiceAccount" => {
+            if !text("name").is_empty() {
+                causes.extend(path.child("name").invalid_each(text("name"), dns1123_subdomain(text("name"))));
             }
-            "ServiceAccount" | "User" | "Group" => {}
-            other => {
-                let all = "\"Group\", \"ServiceAccount\", \"User\"";
-                causes.push(unsupported(&format!("subjects[{i}].kind"), other, all));
+            causes.extend(group(&[""]));
+            if !namespaced && text("namespace").is_empty() {
+                causes.push(path.child("namespace").required(""));
             }
         }
+        kind @ ("User" | "Group") => {
+            if text("name").is_empty() {
+                let why = format!("{} name cannot be empty", kind.to_lowercase());
+                causes.push(path.child("name").invalid("", &why));
+            }
+            causes.extend(group(&[GROUP]));
+        }
+        other => causes.push(path.child("kind").not_supported(other, &["ServiceAccount", "User", "Group"])),
     }
     causes
 }
@@ -98,5 +147,5 @@ fn role_ref_stays(new: &Value, old: &Value) -> Vec<Cause> {
     if new.get("roleRef") == old.get("roleRef") {
         return Vec::new();
     }
-    vec![invalid_value("roleRef", &new["roleRef"], "cannot change roleRef")]
+    vec![Path::new("roleRef").invalid(new["roleRef"].clone(), "cannot change roleRef")]
 }
