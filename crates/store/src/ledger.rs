@@ -375,6 +375,8 @@ impl Ledger {
 
     pub(crate) fn pin(&mut self, revision: Option<Revision>) {
         self.pinned = revision;
+        // What was asked for meanwhile.
+        self.compact_to(self.floor);
     }
 
     /// Whether a snapshot is being read.
@@ -393,6 +395,7 @@ impl Ledger {
                 self.holds.remove(&revision);
             }
         }
+        self.compact_to(self.floor);
     }
 
     pub(crate) fn stats(&self) -> Stats {
