@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::Engine;
 use crate::http::body::{BoxError, exclusive};
 use crate::http::{Body, Server, respond};
+use crate::storage;
 use crate::verbs::Params;
 
 /// So many backups are read at a time; each holds history back.
@@ -55,7 +56,7 @@ pub(super) async fn answer(
 }
 
 async fn stats(engine: &Engine) -> Result<Value, Status> {
-    Ok(stats_tree(&engine.store().stats().await.map_err(Status::internal)?))
+    Ok(stats_tree(&engine.store().stats().await.map_err(storage::failed)?))
 }
 
 /// How the numbers of a store read.
@@ -84,7 +85,7 @@ async fn compact(engine: &Engine, params: &Params) -> Result<(), Status> {
     };
     done.map_err(|error| match error {
         StoreError::Future { .. } => Status::bad_request(error.to_string()),
-        other => Status::internal(other),
+        other => storage::failed(other),
     })
 }
 
@@ -94,7 +95,7 @@ async fn backup(server: &Server) -> Result<Response<Body>, Status> {
         Status::failure(429, "TooManyRequests", "other backups are being read; try again later").with_details(details)
     })?;
     let engine = &server.engine;
-    let begun = Backup::begin(engine.store().clone(), engine.rng()).await.map_err(Status::internal)?;
+    let begun = Backup::begin(engine.store().clone(), engine.rng()).await.map_err(storage::failed)?;
     let name = format!("attachment; filename=\"revision-{}.backup\"", begun.revision());
     let mut response = respond::with(200, "application/octet-stream", streamed(begun, turn, &server.stopping));
     if let Ok(name) = HeaderValue::try_from(name) {
