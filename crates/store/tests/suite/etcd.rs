@@ -1,4 +1,7 @@
 //! Real members of etcd, on unix sockets in a directory of their own, so that tests need no ports.
+//!
+//! For members that can be cut off (with root) each has a network namespace of its own, on a bridge in one more: clients
+//! still come by unix sockets, which do not care for networks. The host's own network is not touched.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -17,11 +20,58 @@ pub struct Cluster {
     directory: PathBuf,
     pub members: Vec<Option<Child>>,
     arguments: Vec<String>,
+    /// The bridge's namespace, and in front of a number each member's.
+    network: Option<String>,
+}
+
+/// Runs `ip` with these words; whether it could.
+fn ip(words: &str) -> bool {
+    let status = Command::new("ip").args(words.split(' ')).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
 }
 
 impl Cluster {
+    /// Members whose peers talk over networks that can be cut. `None`, with the reason, where that cannot be made.
+    pub fn start_apart(size: usize) -> Option<Self> {
+        let mut cluster = Self::empty(size, &[])?;
+        let network = format!("etcd-{}", std::process::id());
+        let made = ip(&format!("netns add {network}"))
+            && ip(&format!("-n {network} link add name br0 type bridge"))
+            && ip(&format!("-n {network} link set dev br0 up"))
+            && (0..size).all(|member| {
+                let own = format!("{network}-{member}");
+                ip(&format!("netns add {own}"))
+                    && ip(&format!("-n {network} link add m{member} type veth peer name eth0 netns {own}"))
+                    && ip(&format!("-n {network} link set dev m{member} master br0"))
+                    && ip(&format!("-n {network} link set m{member} up"))
+                    && ip(&format!("-n {own} addr add 10.77.0.{}/24 dev eth0", member + 1))
+                    && ip(&format!("-n {own} link set eth0 up"))
+                    && ip(&format!("-n {own} link set lo up"))
+            });
+        cluster.network = Some(network);
+        if !made {
+            eprintln!("skipped: cannot make network namespaces");
+            return None;
+        }
+        (0..size).for_each(|member| cluster.start_member(member));
+        Some(cluster)
+    }
+
+    /// Takes the member's cable out, or puts it in again.
+    pub fn cut(&self, member: usize, cut: bool) {
+        let network = self.network.as_deref().expect("members that are apart");
+        let to = if cut { "down" } else { "up" };
+        assert!(ip(&format!("-n {network} link set m{member} {to}")), "cannot cut a member off");
+    }
+
     /// `None`, with the reason on standard error, where there is no etcd. `apt-get install etcd-server` brings one.
     pub fn start(size: usize, arguments: &[&str]) -> Option<Self> {
+        let mut cluster = Self::empty(size, arguments)?;
+        (0..size).for_each(|member| cluster.start_member(member));
+        Some(cluster)
+    }
+
+    fn empty(size: usize, arguments: &[&str]) -> Option<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         if Command::new("etcd").arg("--version").stdout(Stdio::null()).status().is_err() {
             eprintln!("skipped: there is no etcd to test with");
@@ -34,26 +84,35 @@ impl Cluster {
         let directory = root.join(format!("ironclad-etcd-{}-{count}", std::process::id()));
         std::fs::create_dir_all(&directory).expect("a directory");
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let mut cluster = Self { directory, members: (0..size).map(|_| None).collect(), arguments };
-        (0..size).for_each(|member| cluster.start_member(member));
-        Some(cluster)
+        Some(Self { directory, members: (0..size).map(|_| None).collect(), arguments, network: None })
     }
 
     /// Starts a member, for the first time or again.
     pub fn start_member(&mut self, member: usize) {
-        let peers: Vec<String> = (0..self.members.len()).map(|m| format!("m{m}=unix://peer:{m}")).collect();
+        let peer = |member| match &self.network {
+            Some(_) => format!("http://10.77.0.{}:2380", member + 1),
+            None => format!("unix://peer:{member}"),
+        };
+        let peers: Vec<String> = (0..self.members.len()).map(|m| format!("m{m}={}", peer(m))).collect();
+        let mut command = match &self.network {
+            Some(network) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", &format!("{network}-{member}"), "etcd"]);
+                command
+            }
+            None => Command::new("etcd"),
+        };
         // Sockets of a member that was killed are in its own way.
         for socket in ["client", "peer"] {
             drop(std::fs::remove_file(self.directory.join(format!("{socket}:{member}"))));
         }
         let log = std::fs::File::options().create(true).append(true).open(self.directory.join(format!("log-{member}")));
-        let child = Command::new("etcd")
+        let child = command
             .current_dir(&self.directory)
             .args(["--name", &format!("m{member}"), "--data-dir", &format!("data-{member}")])
             .args(["--listen-client-urls", &format!("unix://client:{member}")])
             .args(["--advertise-client-urls", &format!("unix://client:{member}")])
-            .args(["--listen-peer-urls", &format!("unix://peer:{member}")])
-            .args(["--initial-advertise-peer-urls", &format!("unix://peer:{member}")])
+            .args(["--listen-peer-urls", &peer(member), "--initial-advertise-peer-urls", &peer(member)])
             .args(["--initial-cluster", &peers.join(","), "--initial-cluster-state", "new"])
             .args(["--heartbeat-interval", "50", "--election-timeout", "500"])
             .args(&self.arguments)
@@ -117,6 +176,12 @@ impl Drop for Cluster {
         for child in self.members.iter_mut().flatten() {
             drop(child.kill());
             drop(child.wait());
+        }
+        if let Some(network) = &self.network {
+            for member in 0..self.members.len() {
+                ip(&format!("netns del {network}-{member}"));
+            }
+            ip(&format!("netns del {network}"));
         }
         if !std::thread::panicking() {
             drop(std::fs::remove_dir_all(&self.directory));

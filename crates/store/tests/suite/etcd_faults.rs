@@ -305,3 +305,20 @@ async fn a_watch_goes_on_over_a_compaction_that_it_was_told_past_and_else_says_s
     assert!(behind.next().await.is_none());
     assert_eq!(shown(&store.range(range("a", "d", None, None)).await.expect("range")), "a=1 c=1");
 }
+
+#[tokio::test]
+async fn nothing_is_lost_when_a_member_of_etcd_is_cut_off() {
+    let Some(mut cluster) = Cluster::start_apart(3) else { return };
+    under_faults(&mut cluster, 4, async |cluster, store| {
+        for round in 0..2 {
+            sleep(Duration::from_millis(300)).await;
+            let victim = (cluster.leader() + round) % 3;
+            cluster.cut(victim, true);
+            writes_again(store, &format!("cut off member {victim}")).await;
+            sleep(Duration::from_millis(500)).await;
+            cluster.cut(victim, false);
+            sleep(Duration::from_millis(1000)).await;
+        }
+    })
+    .await;
+}
