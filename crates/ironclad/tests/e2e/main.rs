@@ -8,6 +8,7 @@ mod cluster;
 mod deployments;
 mod errors;
 mod images;
+mod kinds;
 mod lifecycle;
 mod nodes;
 mod objects;
