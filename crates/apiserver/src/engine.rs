@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use api::{Gvr, Status};
-use stdx::{Clock, Rng};
+use stdx::{Clock, Rng, Signal};
 use store::Store;
 use tokio::task::JoinSet;
 
@@ -61,6 +61,8 @@ pub struct Engine {
     seams: OnceLock<Seams>,
     /// It goes down: it tells the others no longer that it lives.
     pub(crate) leaving: AtomicBool,
+    /// It does not reach the store, which other servers may.
+    pub(crate) cut_off: Signal<bool>,
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -84,6 +86,7 @@ impl Engine {
         tasks.spawn(feed::follow(store.clone(), served.clone(), revision));
         let tasks = Mutex::new(tasks);
         let (seams, metrics, leaving) = (OnceLock::new(), Arc::default(), AtomicBool::new(false));
+        let cut_off = Signal::new(false);
         let components = Components::default();
         let engine = Arc::new(Self {
             served,
@@ -97,6 +100,7 @@ impl Engine {
             components,
             seams,
             leaving,
+            cut_off,
             tasks,
         });
         let weak = Arc::downgrade(&engine);

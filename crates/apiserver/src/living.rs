@@ -4,6 +4,7 @@
 //! ```text
 //! own key written each EVERY -> all keys read -> one that has not changed for DEAD_AFTER is removed -> endpoints
 //! ```
+//! A server that cannot say so lets the others take the connections that arrive at a socket of all (`http/listen.rs`).
 //! A server's silence is timed by our own timer from when we saw its key change, never by comparing clocks.
 
 use std::collections::BTreeMap;
@@ -30,6 +31,8 @@ const PREFIX: &str = "/registry/masterleases/";
 const PREFIX_END: &[u8] = b"/registry/masterleases0";
 const EVERY: Duration = Duration::from_secs(3);
 const DEAD_AFTER: Duration = Duration::from_secs(10);
+/// A server that takes longer is cut off from the store; others may not be.
+const ROUND_TIMEOUT: Duration = Duration::from_secs(2);
 /// The identity's Lease is renewed every so many rounds: upstream's 10 s.
 const IDENTITY_ROUNDS: u64 = 3;
 const SLICES: Gvr = Gvr::new("discovery.k8s.io", "v1", "endpointslices");
@@ -54,9 +57,21 @@ pub async fn run(engine: Weak<Engine>) {
         tokio::time::sleep(EVERY).await;
         rounds += 1;
         let Some(engine) = engine.upgrade().filter(|engine| !engine.leaving.load(Relaxed)) else { return };
-        let identified = if rounds.is_multiple_of(IDENTITY_ROUNDS) { identify(&engine).await } else { Ok(()) };
-        if let Err(status) = identified.and(seen.round(&engine).await) {
-            tracing::warn!(%status, "cannot say that this API server lives");
+        let round = async {
+            if rounds.is_multiple_of(IDENTITY_ROUNDS) {
+                identify(&engine).await?;
+            }
+            seen.round(&engine).await
+        };
+        let why = match tokio::time::timeout(ROUND_TIMEOUT, round).await {
+            Ok(Ok(())) => None,
+            Ok(Err(status)) => Some(status.message),
+            Err(_) => Some("the store takes too long".into()),
+        };
+        let is_cut_off = why.is_some();
+        if engine.cut_off.read(|before| *before != is_cut_off) {
+            tracing::warn!(is_cut_off, why, "this API server and its store");
+            engine.cut_off.update(|cut_off| *cut_off = is_cut_off);
         }
     }
 }

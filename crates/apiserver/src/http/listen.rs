@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -34,6 +35,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const TCP_KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// What requests in flight get to finish after the server was told to stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a server without its store leaves connections to the others.
+const STAND_BACK: Duration = Duration::from_millis(200);
 /// The pause after accept failed for want of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -82,12 +85,32 @@ struct Door {
 }
 
 impl Door {
+    /// The next connection. Several servers may accept from one socket; one that does not reach the store takes what no
+    /// other has taken for a moment, so that clients meet it only where all are like it, and never wait in vain.
+    async fn next(&self, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+        let engine = &self.server.engine;
+        if engine.config().replica.is_none() {
+            return listener.accept().await;
+        }
+        loop {
+            tokio::select! {
+                biased;
+                () = engine.cut_off.wait_for(|cut_off| *cut_off) => {}
+                accepted = listener.accept() => return accepted,
+            }
+            tokio::time::sleep(STAND_BACK).await;
+            if let Some(accepted) = listener.accept().now_or_never() {
+                return accepted;
+            }
+        }
+    }
+
     async fn accept(self, listener: TcpListener) {
         loop {
             let accepted = tokio::select! {
                 biased;
                 () = self.shutdown.cancelled() => return,
-                accepted = listener.accept() => accepted,
+                accepted = self.next(&listener) => accepted,
             };
             match accepted {
                 Ok(accepted) => {
