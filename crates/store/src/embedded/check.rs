@@ -229,8 +229,8 @@ impl Found<'_> {
         let newest_snapshot = files.snapshots.last().copied().unwrap_or(1);
         let newest = newest_log.max(newest_snapshot);
         for generation in newest_snapshot..=newest {
-            let lost = !files.logs.contains(&generation) && !(files.logs.is_empty() && files.snapshots.is_empty());
-            if lost {
+            let nothing_there = files.logs.is_empty() && files.snapshots.is_empty();
+            if !nothing_there && !files.logs.contains(&generation) {
                 let (kind, what) = (FileKind::Log, "the file is missing".to_owned());
                 self.damage.push(Damage { kind, generation, offset: 0, what });
             }

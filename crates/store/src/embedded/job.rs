@@ -87,7 +87,10 @@ impl SnapshotJob {
             snapshot::discard(&*self.disk, self.generation);
         }
         for answer in self.answers.drain(..) {
-            let result = result.as_ref().map(|()| ()).map_err(super::writer::again);
+            let result = match &result {
+                Ok(()) => Ok(()),
+                Err(error) => Err(super::writer::again(error)),
+            };
             // Nobody may wait for the answer any more.
             drop(answer.send(result));
         }

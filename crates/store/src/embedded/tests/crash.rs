@@ -184,7 +184,7 @@ impl Universe {
         self.recovered(&store, how);
         let steps = 10 + self.rng.below(50);
         match self.rng.below(8) {
-            0 | 1 | 2 if end != End::Closed => self.disk.after(self.rng.below(60), Fault::Down, &self.rng),
+            0..=2 if end != End::Closed => self.disk.after(self.rng.below(60), Fault::Down, &self.rng),
             3 => self.disk.after(self.rng.below(60), Fault::Error, &self.rng),
             _ => {}
         }
