@@ -1,5 +1,5 @@
-//! `cargo xtask bench [api|store [ROWS]]`: builds what is measured and runs the `bench` crate: a whole cluster, for which an
-//! image is made, the API server alone, or the store alone.
+//! `cargo xtask bench [api|floods|store [ROWS]]`: builds what is measured and runs the `bench` crate: a whole cluster, for
+//! which an image is made, the API server alone, or the store alone.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 pub fn run(arguments: &[String]) -> Result<()> {
-    if arguments.first().is_some_and(|what| what == "api" || what == "store") {
+    if arguments.first().is_some_and(|what| matches!(what.as_str(), "api" | "floods" | "store")) {
         build(&["bench"])?;
         return call(Command::new(built()?.join("bench")).args(arguments));
     }

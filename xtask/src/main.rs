@@ -10,6 +10,6 @@ fn main() -> anyhow::Result<()> {
         Some("bench") => bench::run(&arguments[1..]),
         Some("codegen") => codegen::run(&arguments[1..]),
         Some("tidy") => tidy::run(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or("..".as_ref())),
-        _ => anyhow::bail!("usage: cargo xtask bench [api|store [ROWS]] | codegen [schema|cri] | tidy"),
+        _ => anyhow::bail!("usage: cargo xtask bench [api|floods|store [ROWS]] | codegen [schema|cri] | tidy"),
     }
 }

@@ -7,7 +7,8 @@
 use api::status::Details;
 use api::{Gvr, Key, Revision, Status};
 use bytes::Bytes;
-use serde_json::Value;
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
 use store::{StoreError, StoreKey};
 
 /// Every key of ours is at or after `START` and before `END`.
@@ -92,19 +93,20 @@ fn write(out: &mut Vec<u8>, name: &str, value: &Value) {
     out.push(b'"');
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\":");
-    if name == "metadata"
-        && let Some(meta) = value.as_object().filter(|meta| meta.contains_key("resourceVersion"))
-    {
-        let mut meta = meta.clone();
-        meta.remove("resourceVersion");
-        append(out, &Value::Object(meta));
-        return;
-    }
-    append(out, value);
+    let encoded = match value.as_object().filter(|_| name == "metadata") {
+        Some(meta) => serde_json::to_writer(out, &WithoutRevision(meta)),
+        None => serde_json::to_writer(out, value),
+    };
+    encoded.expect("invariant: a tree always encodes into memory");
 }
 
-fn append(out: &mut Vec<u8>, value: &Value) {
-    serde_json::to_writer(out, value).expect("invariant: a tree always encodes into memory");
+/// Metadata as they are stored.
+struct WithoutRevision<'a>(&'a Map<String, Value>);
+
+impl Serialize for WithoutRevision<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().filter(|(name, _)| *name != "resourceVersion"))
+    }
 }
 
 /// The bytes that clients see: the stored ones with the revision put into the metadata.
@@ -145,8 +147,8 @@ pub fn with_api_version(json: Bytes, api_version: &str) -> Bytes {
 }
 
 /// The object as an item of a list: upstream leaves apiVersion and kind to the list.
-pub fn list_item(json: &Bytes) -> Option<Bytes> {
-    metadata_at(json).map(|at| json.slice(at - METADATA.len()..))
+pub fn list_item(json: &[u8]) -> Option<&[u8]> {
+    metadata_at(json).map(|at| &json[at - METADATA.len()..])
 }
 
 /// What a client is told when the store cannot do its part. Where nothing happened it may try again; where a write may have
@@ -189,7 +191,7 @@ mod tests {
         );
         assert_eq!(with_revision(&seven, Revision(8)), with_revision(&stored, Revision(8)));
         assert_eq!(with_revision(&seven, Revision(7)).as_ptr(), seven.as_ptr(), "the same bytes are shared");
-        assert_eq!(list_item(&stored).unwrap(), r#""metadata":{"name":"c"},"data":{"a":"1"}}"#);
+        assert_eq!(list_item(&stored).unwrap(), br#""metadata":{"name":"c"},"data":{"a":"1"}}"#);
     }
 
     #[test]

@@ -90,9 +90,8 @@ async fn logs_come_from_the_pods_kubelet() {
     cluster.stop().await;
 }
 
-#[tokio::test]
-async fn a_stream_is_carried_both_ways_to_its_end() {
-    let cluster = cluster().await;
+/// An exec that echoes in capitals.
+async fn exec(cluster: &Cluster) -> TokioIo<hyper::upgrade::Upgraded> {
     let stream = cluster.connect(Some(Request::client("root", &["system:masters"])), "http/1.1").await;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection.with_upgrades());
@@ -102,11 +101,35 @@ async fn a_stream_is_carried_both_ways_to_its_end() {
     assert_eq!(response.status(), 101);
     let asked = response.headers()["x-asked"].to_str().unwrap();
     assert_eq!(asked, "kube-apiserver-kubelet-client asks /exec/default/p/c?command=cat&input=1&output=1");
-    let mut stream = TokioIo::new(hyper::upgrade::on(&mut response).await.unwrap());
+    TokioIo::new(hyper::upgrade::on(&mut response).await.unwrap())
+}
+
+async fn echoes(stream: &mut TokioIo<hyper::upgrade::Upgraded>) {
     stream.write_all(b"hello").await.unwrap();
     let mut found = [0; 5];
     stream.read_exact(&mut found).await.unwrap();
     assert_eq!(&found, b"HELLO");
+}
+
+#[tokio::test]
+async fn a_stream_that_idles_for_days_is_not_cut() {
+    let cluster = cluster().await;
+    let mut stream = exec(&cluster).await;
+    echoes(&mut stream).await;
+    // Every timer of the server and of the connections on the way goes off meanwhile.
+    tokio::time::pause();
+    tokio::time::sleep(std::time::Duration::from_secs(3 * 24 * 3600)).await;
+    tokio::time::resume();
+    echoes(&mut stream).await;
+    drop(stream);
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_is_carried_both_ways_to_its_end() {
+    let cluster = cluster().await;
+    let mut stream = exec(&cluster).await;
+    echoes(&mut stream).await;
     stream.shutdown().await.unwrap();
     let mut rest = Vec::new();
     stream.read_to_end(&mut rest).await.unwrap();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use apiserver::user::User;
 use bytes::Bytes;
 use expect_test::expect;
-use http_body_util::Empty;
+use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use pki::Request;
 use serde_json::json;
@@ -238,6 +238,51 @@ async fn slow_and_silent_connections_hold_up_nobody() {
     let version = tokio::time::timeout(Duration::from_secs(10), cluster.get(admin(), "/version", &[])).await;
     assert!(version.expect("an answer in time").starts_with("200"));
     drop(held);
+    cluster.stop().await;
+}
+
+/// The first event behind some hours in which nothing happened, over one protocol.
+async fn event_after_idling(cluster: &Cluster, protocol: &str) -> String {
+    const PATH: &str = "/api/v1/namespaces/default/configmaps";
+    let stream = TokioIo::new(cluster.connect(admin(), protocol).await);
+    let uri = format!("https://kubernetes{PATH}?watch=true&timeoutSeconds=86400&resourceVersion=0");
+    let request = http::Request::builder().uri(uri).header("host", "kubernetes").body(Empty::<Bytes>::new()).unwrap();
+    let response = match protocol {
+        "h2" => {
+            let (mut sender, connection) =
+                hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+            tokio::spawn(connection);
+            sender.send_request(request).await.unwrap()
+        }
+        _ => {
+            let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.unwrap();
+            tokio::spawn(connection);
+            sender.send_request(request).await.unwrap()
+        }
+    };
+    // Every timer of the server and of the connection goes off meanwhile.
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(20 * 3600)).await;
+    tokio::time::resume();
+    let name = format!("after-{}", protocol.len());
+    let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
+    cluster.must("POST", PATH, object).await;
+    let mut body = response.into_body();
+    while let Some(frame) = tokio::time::timeout(Duration::from_secs(20), body.frame()).await.expect("an event") {
+        let text = String::from_utf8_lossy(frame.unwrap().data_ref().unwrap()).into_owned();
+        if text.contains(&format!("\"name\":\"{name}\"")) {
+            return text.split(',').next().unwrap().to_owned();
+        }
+    }
+    "the watch ended".to_owned()
+}
+
+#[tokio::test]
+async fn a_watch_that_idles_for_hours_is_not_cut() {
+    let cluster = Cluster::start().await;
+    for protocol in ["http/1.1", "h2"] {
+        assert_eq!(event_after_idling(&cluster, protocol).await, "{\"type\":\"ADDED\"", "{protocol}");
+    }
     cluster.stop().await;
 }
 

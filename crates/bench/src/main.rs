@@ -1,11 +1,13 @@
 //! What the README says in figures: `cargo xtask bench` measures a whole cluster, `cargo xtask bench api` the API server,
-//! `cargo xtask bench store` the store beside etcd.
+//! `cargo xtask bench floods` what it does for others while one client floods it, `cargo xtask bench store` the store beside
+//! etcd.
 //!
 //! Times are this process's own clock around the real binary and the real API; memory and CPU are what the kernel says of
 //! the processes that are measured.
 
 mod api_rows;
 mod cluster;
+mod floods;
 mod processes;
 mod store_rows;
 
@@ -23,13 +25,15 @@ fn main() -> Result<()> {
     match arguments.as_slice() {
         ["api"] => api_rows::run(""),
         ["api", only] => api_rows::run(only),
+        ["floods"] => floods::run(""),
+        ["floods", only] => floods::run(only),
         ["serve", directory, port] => api_rows::serve::run(Path::new(directory), port.parse()?),
         ["store"] => store_rows::run(""),
         ["store", only] => store_rows::run(only),
         ["open", directory] => store_rows::open(Path::new(directory)),
         ["cluster", binary, image] => cluster::run(Path::new(binary), Path::new(image)),
         _ => bail!(
-            "usage: bench api|store [TEXT IN A ROW'S NAME] | cluster IRONCLAD IMAGE.tar (see `cargo xtask bench`)"
+            "usage: bench api|floods|store [TEXT IN A ROW'S NAME] | cluster IRONCLAD IMAGE.tar (see `cargo xtask bench`)"
         ),
     }
 }

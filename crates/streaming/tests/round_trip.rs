@@ -1,5 +1,8 @@
 //! Both sides of every protocol against each other, over a pipe in memory.
 
+#[path = "../../../fuzz/frames.rs"]
+mod frames;
+
 use std::time::Duration;
 
 use streaming::{
@@ -119,6 +122,36 @@ async fn a_client_that_leaves_is_noticed() {
     }
 }
 
+/// No time-out of ours may cut a shell that somebody left open over the weekend.
+#[tokio::test(start_paused = true)]
+async fn what_idles_for_days_goes_on() {
+    const DAYS: Duration = Duration::from_secs(3 * 24 * 3600);
+    for protocol in EXEC {
+        let (mut server, mut client) = within(pair(protocol, ALL)).await;
+        tokio::time::sleep(DAYS).await;
+        server.stdout.as_mut().expect("out").write_all(b"still").await.expect("write");
+        client.stdin.as_mut().expect("in").write_all(b"there").await.expect("write");
+        let (mut out, mut typed) = ([0; 5], [0; 5]);
+        within(client.stdout.as_mut().expect("out").read_exact(&mut out)).await.expect("read");
+        within(server.stdin.as_mut().expect("in").read_exact(&mut typed)).await.expect("read");
+        assert_eq!((&out, &typed), (b"still", b"there"), "{protocol:?}");
+    }
+    for protocol in FORWARD {
+        let (ours, theirs) = duplex(1000);
+        let (server, client) =
+            tokio::join!(serve_port_forward(ours, protocol, &[]), client::port_forward(theirs, protocol));
+        let (mut server, client) = (server.expect("server"), client.expect("client"));
+        tokio::time::sleep(DAYS).await;
+        let (served, connection) = within(async { tokio::join!(server.next(), client.connect(80)) }).await;
+        let (mut served, mut connection) = (served.expect("a connection").expect("forward"), connection.expect("port"));
+        tokio::time::sleep(DAYS).await;
+        served.data.write_all(b"still").await.expect("write");
+        let mut found = [0; 5];
+        within(connection.data.read_exact(&mut found)).await.expect("read");
+        assert_eq!(&found, b"still", "{protocol:?}");
+    }
+}
+
 #[tokio::test]
 async fn output_that_nobody_reads_holds_the_command_back() {
     for protocol in EXEC {
@@ -205,6 +238,78 @@ async fn garbage_ends_the_connection_and_nothing_else() {
         theirs.write_all(garbage).await.expect("write");
         theirs.shutdown().await.expect("shutdown");
         assert!(within(server.next()).await.is_none(), "{protocol:?}");
+    }
+}
+
+/// What a client says to the server while it opens its streams and uses them.
+async fn recorded(protocol: Protocol, is_exec: bool) -> Vec<u8> {
+    let ((client_io, near), (far, server_io)) = (duplex(1 << 20), duplex(1 << 20));
+    let (mut from_client, mut to_client) = tokio::io::split(near);
+    let (mut from_server, mut to_server) = tokio::io::split(far);
+    let answers = tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+    let said = tokio::spawn(async move {
+        let (mut said, mut part) = (Vec::new(), [0; 4096]);
+        while let Ok(len @ 1..) = from_client.read(&mut part).await {
+            said.extend_from_slice(&part[..len]);
+            to_server.write_all(&part[..len]).await.expect("write");
+        }
+        said
+    });
+    if is_exec {
+        let (server, client) =
+            tokio::join!(serve_exec(server_io, protocol, ALL), client::exec(client_io, protocol, ALL));
+        let (server, mut client) = (server.expect("server"), client.expect("client"));
+        let mut stdin = client.stdin.take().expect("in");
+        stdin.write_all(b"ls -l").await.expect("write");
+        drop(stdin);
+        server.finish(ExitStatus::Success).await;
+    } else {
+        let (server, client) =
+            tokio::join!(serve_port_forward(server_io, protocol, &[]), client::port_forward(client_io, protocol));
+        let (mut server, client) = (server.expect("server"), client.expect("client"));
+        let (served, connection) = tokio::join!(server.next(), client.connect(80));
+        connection.expect("connection").data.write_all(b"GET /").await.expect("write");
+        idle().await;
+        drop((served, client));
+    }
+    let said = within(said).await.expect("all that was said");
+    answers.abort();
+    said
+}
+
+/// `FUZZ_CASES` asks for more, as CI does. The clock stands still but where all wait: what waits for a peer's goodbye is
+/// not waited for.
+#[tokio::test(start_paused = true)]
+async fn whatever_a_peer_sends_ends() {
+    let cases: u64 = std::env::var("FUZZ_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(300);
+    let mut seeds = Vec::new();
+    for protocol in EXEC {
+        seeds.push(within(recorded(protocol, true)).await);
+    }
+    for protocol in FORWARD {
+        seeds.push(within(recorded(protocol, false)).await);
+    }
+    let mut state = 7u64;
+    let mut below = |bound: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % bound.max(1)
+    };
+    for _ in 0..cases {
+        let mut data = seeds[below(seeds.len())].clone();
+        for _ in 0..=below(5) {
+            let at = below(data.len());
+            match below(5) {
+                0 if at < data.len() => data[at] = below(256) as u8,
+                1 if at < data.len() => data[at] ^= 1 << below(8),
+                2 => data.truncate(at),
+                3 => drop(data.splice(at..at, [0xff, 0x7f, 0, 0x80].repeat(below(8)))),
+                _ => {
+                    let again = data[at..].repeat(below(3));
+                    data.extend(again);
+                }
+            }
+        }
+        frames::stream(below(frames::KINDS), &data).await;
     }
 }
 

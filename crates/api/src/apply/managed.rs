@@ -55,6 +55,11 @@ impl Entry {
         }
     }
 
+    /// Where it stands among the others.
+    fn rank(&self) -> impl Ord {
+        (self.operation, self.time.as_ref(), &self.manager, &self.api_version, &self.subresource)
+    }
+
     fn to_json(&self) -> Value {
         let mut entry = Json::new();
         let mut put = |name: &str, text: &str| {
@@ -105,12 +110,7 @@ fn read_entry(entry: &Value) -> Option<Entry> {
 /// Writes the entries into the object, without the empty ones, in upstream's order.
 pub fn write(object: &mut Value, mut entries: Vec<Entry>) {
     entries.retain(|entry| !entry.set.is_empty());
-    entries.sort_by(|a, b| {
-        let key = |e: &'_ Entry| {
-            (e.operation, e.time.clone(), e.manager.clone(), e.api_version.clone(), e.subresource.clone())
-        };
-        key(a).cmp(&key(b))
-    });
+    entries.sort_by(|a, b| a.rank().cmp(&b.rank()));
     let Some(fields) = object.as_object_mut() else { return };
     let Some(metadata) = fields.entry("metadata").or_insert_with(|| json!({})).as_object_mut() else { return };
     if entries.is_empty() {

@@ -138,10 +138,13 @@ impl Comparison {
 
 pub fn compare(old: &Value, new: &Value, place: Place<'_>) -> Comparison {
     let mut found = Comparison::default();
-    compare_at(Some(old), Some(new), place, &mut Vec::new(), &mut found);
+    if old != new {
+        compare_at(Some(old), Some(new), place, &mut Vec::new(), &mut found);
+    }
     found
 }
 
+/// Compares what is known to differ, so that what is the same before and after, which is most of an object, costs no walk.
 fn compare_at(
     old: Option<&Value>,
     new: Option<&Value>,
@@ -149,9 +152,7 @@ fn compare_at(
     path: &mut Vec<String>,
     found: &mut Comparison,
 ) {
-    // Most of an object is the same before and after: equal parts need no walk.
     match (old, new) {
-        (Some(old), Some(new)) if old == new => return,
         (None, Some(new)) => return found.added.put(path, all_of(new, place)),
         (Some(old), None) => return found.removed.put(path, all_of(old, place)),
         _ => {}
@@ -172,10 +173,12 @@ fn compare_at(
         let no_fields = Json::new();
         let old = old.and_then(Value::as_object).unwrap_or(&no_fields);
         let new = new.and_then(Value::as_object).unwrap_or(&no_fields);
-        let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-        for name in names {
+        let before = old.iter().map(|(name, value)| (name, Some(value), new.get(name)));
+        let added =
+            new.iter().filter(|(name, _)| !old.contains_key(*name)).map(|(name, value)| (name, None, Some(value)));
+        for (name, old, new) in before.chain(added).filter(|(_, old, new)| old != new) {
             path.push(format!("f:{name}"));
-            compare_at(old.get(name), new.get(name), place.child(name), path, found);
+            compare_at(old, new, place.child(name), path, found);
             path.pop();
         }
     } else {
@@ -188,7 +191,7 @@ fn compare_at(
         for (step, item) in place.steps(&shape, new).into_iter().zip(new) {
             pairs.entry(step).or_default().1 = Some(item);
         }
-        for (step, (old, new)) in pairs {
+        for (step, (old, new)) in pairs.into_iter().filter(|(_, (old, new))| old != new) {
             path.push(step);
             compare_at(old, new, place.item(), path, found);
             path.pop();

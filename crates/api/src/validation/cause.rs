@@ -17,7 +17,7 @@ impl Path {
 
     #[must_use]
     pub fn child(&self, field: &str) -> Self {
-        Self(if self.0.is_empty() { field.to_owned() } else { format!("{}.{field}", self.0) })
+        Self(if self.0.is_empty() { field.to_owned() } else { [&self.0, ".", field].concat() })
     }
 
     #[must_use]

@@ -167,16 +167,14 @@ fn finalizers(finalizers: Option<&Value>, path: &Path) -> Vec<Cause> {
 pub fn object_meta_update(new: &Value, old: &Value) -> Vec<Cause> {
     let path = Path::new("metadata");
     let none = Json::new();
-    let fields =
-        |object: &Value| object.get("metadata").and_then(Value::as_object).cloned().unwrap_or_else(|| none.clone());
-    let (new, old) = (fields(new), fields(old));
+    let (new, old) = (fields(new).unwrap_or(&none), fields(old).unwrap_or(&none));
     let mut causes = Vec::new();
     if old.contains_key("deletionTimestamp") {
-        causes.extend(no_new_finalizers(&new, &old, &path.child("finalizers")));
+        causes.extend(no_new_finalizers(new, old, &path.child("finalizers")));
     }
     let generation = |meta: &Json<String, Value>| meta.get("generation").and_then(Value::as_i64).unwrap_or_default();
-    if generation(&new) < generation(&old) {
-        causes.push(path.child("generation").invalid(generation(&new), "must not be decremented"));
+    if generation(new) < generation(old) {
+        causes.push(path.child("generation").invalid(generation(new), "must not be decremented"));
     }
     for field in ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"] {
         let (new, old) = (new.get(field).unwrap_or(&Value::Null), old.get(field).unwrap_or(&Value::Null));
@@ -185,6 +183,10 @@ pub fn object_meta_update(new: &Value, old: &Value) -> Vec<Cause> {
         }
     }
     causes
+}
+
+fn fields(object: &Value) -> Option<&Json<String, Value>> {
+    object.get("metadata")?.as_object()
 }
 
 fn no_new_finalizers(new: &Json<String, Value>, old: &Json<String, Value>, path: &Path) -> Option<Cause> {

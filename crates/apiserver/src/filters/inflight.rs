@@ -1,5 +1,6 @@
-//! How many requests are answered at once: upstream's defaults of `--max-requests-inflight` and
-//! `--max-mutating-requests-inflight`. What is beyond is asked to come again in a second.
+//! How many requests are answered at once: twice upstream's defaults of `--max-requests-inflight` and
+//! `--max-mutating-requests-inflight`, of which one user has at most as many as are free. So one alone has upstream's
+//! number, and a flood of one leaves seats to the others. What is beyond is asked to come again in a second.
 //!
 //! Watches, streams and the probes of the server's own health do not count, nor do components in this process, whose
 //! workers are bounded by themselves; administrators (`system:masters`) are never refused.
@@ -13,8 +14,8 @@ use crate::metrics::{Inflight, Metrics, RequestKind};
 use crate::request::{RequestInfo, Verb};
 use crate::user::User;
 
-const READ_ONLY_MAX: i64 = 400;
-const MUTATING_MAX: i64 = 200;
+const READ_ONLY_MAX: usize = 800;
+const MUTATING_MAX: usize = 400;
 const RETRY_AFTER_SECS: u32 = 1;
 const PROBES: &[&str] = &["/healthz", "/livez", "/readyz"];
 
@@ -33,7 +34,7 @@ pub fn enter(metrics: &Arc<Metrics>, user: &User, info: &RequestInfo) -> Result<
         RequestKind::ReadOnly => READ_ONLY_MAX,
         RequestKind::Mutating => MUTATING_MAX,
     };
-    match metrics.enter(kind, max) {
+    match metrics.enter(kind, &user.name, max) {
         Some(inflight) => Ok(Some(inflight)),
         None if user.groups.iter().any(|group| group == "system:masters") => Ok(None),
         None => Err(too_many()),
@@ -53,14 +54,19 @@ mod tests {
     use http::Method;
 
     #[test]
-    fn beyond_the_limit_only_administrators_and_probes_are_let_in() {
+    fn a_flood_of_one_user_leaves_seats_to_others_and_administrators_and_probes_are_always_let_in() {
         let metrics = Arc::<Metrics>::default();
         let info = |method: Method, path| RequestInfo::parse(&method, path, &Params::default()).unwrap();
         let create = info(Method::POST, "/api/v1/namespaces/n/pods");
         let jane = User::component("jane", &[]);
-        let mut held: Vec<_> = (0..MUTATING_MAX).map(|_| enter(&metrics, &jane, &create).unwrap()).collect();
+        let mut held: Vec<_> = (0..MUTATING_MAX / 2).map(|_| enter(&metrics, &jane, &create).unwrap()).collect();
         let refused = enter(&metrics, &jane, &create).err().unwrap();
         assert_eq!((refused.code, refused.details.unwrap().retry_after_seconds), (429, 1));
+        let joe = User::component("joe", &[]);
+        let others: Vec<_> = std::iter::from_fn(|| enter(&metrics, &joe, &create).ok()).collect();
+        assert_eq!(others.len(), MUTATING_MAX / 4, "half of what is left");
+        assert!(enter(&metrics, &User::component("newcomer", &[]), &create).is_ok());
+        drop(others);
         assert!(enter(&metrics, &User::component("root", &["system:masters"]), &create).is_ok());
         assert!(enter(&metrics, &jane, &info(Method::GET, "/readyz")).is_ok());
         assert!(enter(&metrics, &jane, &info(Method::GET, "/api/v1/pods")).is_ok());

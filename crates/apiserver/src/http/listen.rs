@@ -37,6 +37,8 @@ const TCP_KEEP_ALIVE: Duration = Duration::from_secs(15);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a server without its store leaves connections to the others.
 const STAND_BACK: Duration = Duration::from_millis(200);
+/// What an idle connection that gives way gets to say goodbye.
+const GIVE_WAY_TIMEOUT: Duration = Duration::from_secs(1);
 /// The pause after accept failed for want of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -52,7 +54,7 @@ impl Server {
         tls: Arc<rustls::ServerConfig>,
         shutdown: CancellationToken,
     ) -> io::Result<()> {
-        let (places, connections) = (Connections::new(), TaskTracker::new());
+        let (places, connections) = (Connections::new(self.engine.rng().clone()), TaskTracker::new());
         let mut accepting = tokio::task::JoinSet::new();
         for listener in listeners {
             listener.set_nonblocking(true)?;
@@ -117,7 +119,7 @@ impl Door {
                     let place = tokio::select! {
                         biased;
                         () = self.shutdown.cancelled() => return,
-                        place = self.places.enter() => place,
+                        place = self.places.enter(accepted.1.ip()) => place,
                     };
                     let Some(place) = place else { return };
                     let shutdown = self.shutdown.clone();
@@ -172,8 +174,12 @@ async fn serve(
             connection.await
         }
         () = evicted.cancelled() => {
+            // Who is waited for while all others are busy too cannot be let finish: a watch does not.
+            if place.is_busy() {
+                return tracing::debug!(%peer, "a connection gave way while it was busy");
+            }
             connection.as_mut().graceful_shutdown();
-            connection.await
+            tokio::time::timeout(GIVE_WAY_TIMEOUT, connection).await.unwrap_or(Ok(()))
         }
     };
     if let Err(error) = ended {

@@ -9,7 +9,7 @@ mod process;
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api::Gvr;
@@ -30,12 +30,45 @@ const SECONDS: [f64; 23] = [
 #[derive(Default)]
 pub struct Metrics {
     requests: Mutex<HashMap<Labels, Requests>>,
-    inflight: [AtomicI64; 2],
+    inflight: [Mutex<Seats>; 2],
     /// Refused because too many others were being answered.
     dropped: [AtomicU64; 2],
     running: Mutex<BTreeMap<Labels, i64>>,
     watches: Mutex<BTreeMap<Gvr, Arc<Delivered>>>,
     store: Mutex<HashMap<(&'static str, Gvr), Histogram<{ SECONDS.len() }>>>,
+}
+
+/// Who is being answered.
+#[derive(Default)]
+struct Seats {
+    taken: usize,
+    by_user: HashMap<Box<str>, usize>,
+}
+
+impl Seats {
+    /// A user may have as many as are free: one alone has half of them, and a newcomer always finds one.
+    fn take(&mut self, user: &str, max: usize) -> bool {
+        let own = self.by_user.get_mut(user);
+        if own.as_deref().copied().unwrap_or_default() >= max.saturating_sub(self.taken) {
+            return false;
+        }
+        self.taken += 1;
+        match own {
+            Some(count) => *count += 1,
+            None => drop(self.by_user.insert(user.into(), 1)),
+        }
+        true
+    }
+
+    fn leave(&mut self, user: &str) {
+        self.taken -= 1;
+        if let Some(count) = self.by_user.get_mut(user) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_user.remove(user);
+            }
+        }
+    }
 }
 
 /// Requests of equal labels.
@@ -73,14 +106,12 @@ impl Metrics {
         cell.seconds.observe(&SECONDS, seconds);
     }
 
-    /// The number of requests of this kind that are being answered, with one more; `None` when there are `max` already.
-    /// The request counts until what is given back is dropped.
-    pub fn enter(self: &Arc<Self>, kind: RequestKind, max: i64) -> Option<Inflight> {
-        let count = &self.inflight[kind as usize];
-        if count.fetch_add(1, Ordering::Relaxed) < max {
-            return Some(Inflight { metrics: self.clone(), kind });
+    /// One more request of this kind is being answered, until what is given back is dropped; `None` where that would give
+    /// the user more of the `max` seats than are left to all others.
+    pub fn enter(self: &Arc<Self>, kind: RequestKind, user: &str, max: usize) -> Option<Inflight> {
+        if lock(&self.inflight[kind as usize]).take(user, max) {
+            return Some(Inflight { metrics: self.clone(), kind, user: user.into() });
         }
-        count.fetch_sub(1, Ordering::Relaxed);
         self.dropped[kind as usize].fetch_add(1, Ordering::Relaxed);
         None
     }
@@ -134,7 +165,7 @@ impl Metrics {
         let name = "apiserver_current_inflight_requests";
         page.head(name, "gauge", "Requests that are being answered, by whether they change anything.");
         for kind in RequestKind::ALL {
-            let count = self.inflight[kind as usize].load(Ordering::Relaxed);
+            let count = lock(&self.inflight[kind as usize]).taken;
             page.sample(name, &format!("request_kind=\"{}\"", kind.as_str()), &count);
         }
         let name = "apiserver_dropped_requests_total";
@@ -201,11 +232,12 @@ fn sorted<K: Ord + Hash, V>(map: &HashMap<K, V>) -> Vec<(&K, &V)> {
 pub struct Inflight {
     metrics: Arc<Metrics>,
     kind: RequestKind,
+    user: Box<str>,
 }
 
 impl Drop for Inflight {
     fn drop(&mut self) {
-        self.metrics.inflight[self.kind as usize].fetch_sub(1, Ordering::Relaxed);
+        lock(&self.metrics.inflight[self.kind as usize]).leave(&self.user);
     }
 }
 

@@ -278,8 +278,8 @@ fn encoded(call: Call, page: Page) -> Result<Answer, Status> {
         }
         return Ok(Answer::json(200, whole.freeze()));
     }
-    let rest = futures::stream::unfold(writer, |mut writer| async move { writer.chunk().map(|chunk| (chunk, writer)) });
-    let stream = futures::StreamExt::chain(futures::stream::iter([first]), rest);
+    let chunks = std::iter::once(first).chain(std::iter::from_fn(move || writer.chunk()));
+    let stream = futures::stream::iter(chunks);
     Ok(Answer {
         code: 200,
         content_type: "application/json",
@@ -339,14 +339,21 @@ impl ListWriter {
         if std::mem::replace(&mut self.started, true) {
             out.put_u8(b',');
         }
-        let converted = super::commit::outward(&self.call, object.json().clone()).unwrap_or_default();
+        let converted;
+        let json = match self.call.shows_as_stored() {
+            true => object.json(),
+            false => {
+                converted = super::commit::outward(&self.call, object.json().clone()).unwrap_or_default();
+                &converted
+            }
+        };
         if let Some(rows) = &self.rows {
-            out.extend_from_slice(&rows.row(&converted));
+            out.extend_from_slice(&rows.row(json));
         } else if matches!(self.call.form.view, View::Partial { .. }) {
-            out.extend_from_slice(&output::partial(&converted, self.call.form.meta_version));
+            out.extend_from_slice(&output::partial(json, self.call.form.meta_version));
         } else {
             out.put_u8(b'{');
-            out.extend_from_slice(&storage::list_item(&converted).unwrap_or_default());
+            out.extend_from_slice(storage::list_item(json).unwrap_or_default());
         }
     }
 }

@@ -124,6 +124,11 @@ impl Call {
         Key::new(&self.context.info.namespace, name)
     }
 
+    /// Whether the stored JSON of an object is what clients of this version see.
+    pub fn shows_as_stored(&self) -> bool {
+        self.resource.hooks.from_stored.is_none() && self.resource.custom.as_ref().is_none_or(|custom| custom.single)
+    }
+
     pub fn now(&self) -> jiff::Timestamp {
         self.engine.clock().now()
     }

@@ -57,7 +57,9 @@ pub(super) async fn update(mut call: Call) -> Result<Answer, Status> {
         let json = super::create_object(&mut call, object, &options, managed::Tracking::Changes).await?;
         return call.answer(201, json);
     }
-    let make = |_: &mut Call, _: &Value| Ok(object.clone());
+    // Who names a revision has one attempt, so that nothing needs to be kept for another.
+    let named = !matches!(tree::text(&object, "metadata.resourceVersion"), "" | "0");
+    let make = |_: &mut Call, _: &Value| Ok(if named { std::mem::take(&mut object) } else { object.clone() });
     let json = replace(&mut call, &key, &options, managed::Tracking::Changes, make).await?;
     call.answer(200, json)
 }
@@ -86,7 +88,7 @@ pub(crate) async fn replace(
     key: &Key,
     options: &WriteOptions,
     tracking: managed::Tracking,
-    make: impl Fn(&mut Call, &Value) -> Result<Value, Status>,
+    mut make: impl FnMut(&mut Call, &Value) -> Result<Value, Status>,
 ) -> Result<Bytes, Status> {
     for _ in 0..ATTEMPTS_MAX {
         let existing = Existing::read(call, key).await?;

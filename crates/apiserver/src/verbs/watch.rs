@@ -49,9 +49,7 @@ pub(super) async fn watch(call: Call) -> Result<Answer, Status> {
     let deadline = now + Duration::from_secs(timeout);
     let mut frames = Frames {
         delivered: call.engine.metrics().watch(&call.resource.gvr),
-        plain: call.form.view == View::Object
-            && call.resource.hooks.from_stored.is_none()
-            && call.resource.custom.as_ref().is_none_or(|custom| custom.single),
+        plain: call.form.view == View::Object && call.shows_as_stored(),
         protobuf,
         call,
         rows,
@@ -67,8 +65,11 @@ pub(super) async fn watch(call: Call) -> Result<Answer, Status> {
         ended: false,
     };
     frames.take(begun, &options);
-    let stream =
-        futures::stream::unfold(frames, |mut frames| async move { frames.next().await.map(|frame| (frame, frames)) });
+    // Boxed, as it is moved with every frame.
+    let stream = futures::stream::unfold(Box::new(frames), |mut frames| async move {
+        let frame = frames.next().await?;
+        Some((frame, frames))
+    });
     Ok(Answer { code: 200, content_type, body: AnswerBody::Stream(Box::pin(stream)), warnings: Vec::new() })
 }
 

@@ -4,10 +4,10 @@
 //! Beside each figure stand upstream's (kube-apiserver and etcd v1.36.2 on a machine of this kind) and what we aim at. CPU
 //! is the server's, from /proc, and the figure to steer by: rates are shared with this generator and with whatever else runs.
 
-mod connection;
+pub mod connection;
 mod loads;
 pub mod serve;
-mod stand;
+pub mod stand;
 mod watches;
 
 use std::future::Future;

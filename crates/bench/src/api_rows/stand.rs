@@ -27,7 +27,7 @@ pub const NAMESPACE: &str = "bench";
 pub struct Stand {
     directory: PathBuf,
     tls: Arc<rustls::ClientConfig>,
-    port: u16,
+    pub port: u16,
     server: Child,
     /// How many objects of each kind there are, by the kinds' own numbers.
     pub made: [usize; 3],
@@ -52,6 +52,14 @@ impl Stand {
         let account = r#"{"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"default"}}"#;
         connection.must(Ask::post(format!("/api/v1/namespaces/{NAMESPACE}/serviceaccounts"), account)).await?;
         Ok(stand)
+    }
+
+    /// How some user reaches the server, with one protocol.
+    pub fn tls_of(&self, user: &str, protocol: &str) -> Result<Arc<rustls::ClientConfig>> {
+        let now = SystemClock.now();
+        let authority = Arc::new(Authority::load(&self.directory, now)?);
+        let identity = Identity::issued(&authority, Request::client(user, &[]), now)?;
+        Ok(Arc::new(pki::client_config(authority.certificate(), Some(identity), &[protocol])?))
     }
 
     pub async fn connect(&self) -> Result<Connection> {
@@ -89,12 +97,17 @@ impl Stand {
         Ok((began.elapsed(), self.cpu()))
     }
 
+    /// The server's process.
+    pub fn process(&self) -> String {
+        self.server.id().to_string()
+    }
+
     pub fn cpu(&self) -> Duration {
-        processes::cpu_of(&self.server.id().to_string())
+        processes::cpu_of(&self.process())
     }
 
     pub fn memory(&self) -> Result<u64> {
-        processes::proportional_bytes(&self.server.id().to_string()).context("the server's memory cannot be read")
+        processes::proportional_bytes(&self.process()).context("the server's memory cannot be read")
     }
 
     /// What the disk needs for what the store does at each commit.
