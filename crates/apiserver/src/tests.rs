@@ -11,6 +11,7 @@ mod jobs;
 mod kit;
 mod options;
 mod patch;
+mod refusals;
 mod replicas;
 mod subresource;
 mod update;
