@@ -208,7 +208,11 @@ impl Pods {
         if known || pod.is_deleting() || pod.phase_is_final() || pod.is_static() {
             return None;
         }
-        let counts = |running: &&Running| !running.desired.pod.phase_is_final() && running.desired.refused.is_none();
+        // A pod that is gone from the API has ended, whatever is still to be cleaned up: its successor may be bound by now.
+        let counts = |running: &&Running| {
+            let desired = &running.desired;
+            !desired.pod.phase_is_final() && desired.refused.is_none() && !desired.removed
+        };
         let others = self.workers.values().filter(counts).map(|running| &running.desired.pod);
         let verdict = admission::check(pod, others, &self.shared.allocatable_millis)?;
         self.shared.tell(

@@ -15,3 +15,4 @@ mod objects;
 mod planes;
 mod pods;
 mod store;
+mod workloads;

@@ -45,6 +45,9 @@ pub struct Input<'a> {
 
 pub fn status(input: &Input<'_>) -> core::PodStatus {
     let pod = input.pod;
+    if let Some(refusal) = refusal(input) {
+        return refusal;
+    }
     let context = Context { input, initializing: pod.init_containers().next().is_some() };
     let init: Vec<_> = pod.init_containers().map(|c| context.status(&c)).collect();
     let apps: Vec<_> = pod.app_containers().map(|c| context.status(&c)).collect();
@@ -74,6 +77,25 @@ pub fn status(input: &Input<'_>) -> core::PodStatus {
     }
     status.conditions = Some(conditions::conditions(input, &status));
     status
+}
+
+/// A pod that the node never took says why, and nothing about containers: there were none.
+fn refusal(input: &Input<'_>) -> Option<core::PodStatus> {
+    let verdict = input.verdict.filter(|_| input.observed.is_gone())?;
+    let previous = input.previous.cloned().unwrap_or_default();
+    if previous.container_statuses.is_some() || previous.init_container_statuses.is_some() {
+        return None;
+    }
+    Some(core::PodStatus {
+        observed_generation: input.pod.get().metadata.generation,
+        start_time: Some(previous.start_time.unwrap_or(Time(input.now))),
+        qos_class: Some(qos::class(input.pod).to_owned()),
+        phase: Some("Failed".to_owned()),
+        reason: Some(verdict.reason.clone()),
+        message: Some(verdict.message.clone()),
+        conditions: previous.conditions,
+        ..core::PodStatus::default()
+    })
 }
 
 fn some_list<T>(list: Vec<T>) -> Option<Vec<T>> {
