@@ -180,7 +180,10 @@ impl Pods {
         if api_synced && statics_read && !self.swept {
             self.swept = self.sweep().await;
         }
-        self.told.send_replace(self.workers.values().map(|running| running.desired.pod.clone()).collect());
+        // A pod that is gone comes behind its successor of the same name, which clients mean.
+        let mut told: Vec<&Desired> = self.workers.values().map(|running| &running.desired).collect();
+        told.sort_by_key(|desired| desired.removed);
+        self.told.send_replace(told.into_iter().map(|desired| desired.pod.clone()).collect());
     }
 
     fn set(&mut self, uid: String, desired: Desired, revision: api::Revision) {
