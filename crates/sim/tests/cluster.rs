@@ -215,7 +215,7 @@ async fn every_kind(seed: u64) {
     let mut cluster = start(seed).await;
     let admin = cluster.admin();
     let create = async |gvr: &Gvr, object: Value| {
-        admin.create_object(gvr, "default", &object).await.unwrap();
+        admin.create_object(gvr, "default", &object).await.expect("the object is created");
     };
     cluster.set_faults(Faults::BAD);
     let parallel = json!({"replicas": 4, "serviceName": "db", "podManagementPolicy": "Parallel",
@@ -248,7 +248,8 @@ async fn every_kind(seed: u64) {
     cluster.pass(60).await;
     for (gvr, name) in [(STATEFUL_SETS, "db"), (STATEFUL_SETS, "kv"), (DAEMON_SETS, "log")] {
         let image = json!({"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "image:2"}]}}}});
-        admin.patch_object(&gvr, &Key::new("default", name), "", &Patch::Strategic(image)).await.unwrap();
+        let patched = admin.patch_object(&gvr, &Key::new("default", name), "", &Patch::Strategic(image)).await;
+        patched.expect("the workload is patched");
     }
     cluster.pass(15).await;
     cluster.kill_node("c");
@@ -267,7 +268,8 @@ async fn every_kind(seed: u64) {
     assert_eq!(nodes, NODES, "seed {seed}");
     let snapshot = cluster.truth.snapshot();
     let status = |gvr: &Gvr, name: &str| {
-        snapshot.get(gvr, &Key::new("default", name)).unwrap().tree().unwrap()["status"].clone()
+        let found = snapshot.get(gvr, &Key::new("default", name)).expect("it is there");
+        found.tree().expect("it can be read")["status"].clone()
     };
     for (name, replicas) in [("db", 3), ("kv", 4)] {
         let status = status(&STATEFUL_SETS, name);

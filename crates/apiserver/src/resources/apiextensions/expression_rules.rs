@@ -41,7 +41,7 @@ pub fn check(schema: &Value, path: &Path) -> Vec<Cause> {
     let mut check = Check::default();
     check.visit(schema, path, &Place { root: true, count: Some(1), uncorrelatable: None });
     if check.total > SCHEMA_COST_MAX {
-        check.expensive.sort_by(|a, b| b.0.cmp(&a.0));
+        check.expensive.sort_by_key(|one| std::cmp::Reverse(one.0));
         let why = "contributed to estimated rule & messageExpression cost total exceeding cost limit for entire \
                    OpenAPIv3 schema";
         let named = check.expensive.iter().take(EXPENSIVE_SHOWN);
