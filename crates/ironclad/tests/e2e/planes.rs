@@ -88,11 +88,11 @@ struct Planes {
 }
 
 impl Planes {
-    /// Containers of pods that are not on `node`: who runs, and how often it was started again.
-    async fn containers(&self, node: &str) -> BTreeMap<String, String> {
+    /// Containers of pods that are not on one of `nodes`: who runs, and how often it was started again.
+    async fn containers(&self, nodes: &[&str]) -> BTreeMap<String, String> {
         let pods = self.client.list_all(&Pod::GVR, "default", &ListQuery::default()).await.expect("pods are listed");
         let trees = pods.items.iter().map(|pod| pod.tree().expect("a pod is read"));
-        let elsewhere = trees.filter(|pod| pod["spec"]["nodeName"] != node);
+        let elsewhere = trees.filter(|pod| nodes.iter().all(|node| pod["spec"]["nodeName"] != **node));
         let of = |pod: &Value| {
             let status = &pod["status"]["containerStatuses"][0];
             (pod["metadata"]["name"].to_string(), format!("{} {}", status["containerID"], status["restartCount"]))
@@ -139,12 +139,14 @@ impl Planes {
         }
     }
 
-    async fn round(&self, round: usize, victim: &str) {
-        let steady = self.containers(victim).await;
+    /// `returned` came back just now: the containers that died with it may only now be started again.
+    async fn round(&self, round: usize, victim: &str, returned: &str) {
+        let steady = self.containers(&[victim, returned]).await;
+        let before = self.containers(&[victim]).await.len();
         let probe = Probe::start(&self.client, round);
         self.kill(victim);
         // New pods on living nodes: the scheduler, the controllers, and the agent, whose API server may be the dead one.
-        let (before, agent) = (steady.len(), format!("{}-m04", self.cluster.name));
+        let agent = format!("{}-m04", self.cluster.name);
         let pod = json!({
             "apiVersion": "v1", "kind": "Pod", "metadata": {"name": format!("on-agent-{round}")},
             "spec": {"nodeName": agent, "containers": [
@@ -164,7 +166,7 @@ impl Planes {
              two more replicas after {scaled} ms"
         );
         assert!(reads < SILENCE_MAX_MS && writes < SILENCE_MAX_MS, "no read for {reads} ms, no write for {writes} ms");
-        let after = self.containers(victim).await;
+        let after = self.containers(&[victim]).await;
         for (pod, was) in &steady {
             assert_eq!(after.get(pod), Some(was), "{pod} was disturbed");
         }
@@ -224,11 +226,12 @@ async fn each_control_plane_may_die_once_the_last_one_is_back() {
     let planes = Planes { cluster, client };
     assert_eq!(planes.endpoints(), 3);
     // The one that the agent prefers, then the one that leads.
-    planes.round(0, &format!("{}-m02", planes.cluster.name)).await;
+    let second = format!("{}-m02", planes.cluster.name);
+    planes.round(0, &second, "").await;
     let holder =
         ["get", "lease", "kube-controller-manager", "-n", "kube-system", "-o", "jsonpath={.spec.holderIdentity}"];
     let leader = planes.cluster.kubectl(&holder);
-    planes.round(1, &leader).await;
+    planes.round(1, &leader, &second).await;
     planes.cut_off(&format!("{}-m03", planes.cluster.name)).await;
     // The whole of it stops and comes back, with everything in it.
     planes.cluster.ironclad(&["stop"]);
