@@ -150,6 +150,9 @@ struct StartArgs {
     datastore: Option<String>,
     #[command(flatten)]
     etcd_files: EtcdFileArgs,
+    /// How long what was stored before can still be watched from and read (300, 90s, 10m, 2h); 5m where it is not said.
+    #[arg(long, value_name = "AGE", value_parser = crate::store::seconds)]
+    store_history: Option<u64>,
     /// Do not wait for the nodes to be ready.
     #[arg(long)]
     no_wait: bool,
@@ -311,6 +314,7 @@ fn options(args: StartArgs) -> launcher::Result<start::Options> {
             certificate: files.etcd_certfile,
             key: files.etcd_keyfile,
         },
+        store_history_secs: args.store_history,
         wait: !args.no_wait,
         timeout: Duration::from_secs(args.timeout),
     })

@@ -40,6 +40,9 @@ pub struct NodeConfig {
     /// Where etcd is, the nearest member first; empty where the store is embedded.
     #[serde(default)]
     pub etcd: Vec<String>,
+    /// How long the store keeps history, where it was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_history_secs: Option<u64>,
 }
 
 impl NodeConfig {
@@ -56,6 +59,7 @@ impl NodeConfig {
                 (Datastore::Etcd, _) => near_first(profile, node).map(member::client_url).collect(),
                 (Datastore::External(urls), _) => urls.clone(),
             },
+            store_history_secs: profile.store_history_secs,
         })
     }
 

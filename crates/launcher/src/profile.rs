@@ -112,6 +112,9 @@ pub struct Profile {
     pub control_planes: usize,
     #[serde(default)]
     pub datastore: Datastore,
+    /// How long the store keeps history, where it was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_history_secs: Option<u64>,
     pub nodes: Vec<NodeSpec>,
 }
 
@@ -129,6 +132,7 @@ impl Profile {
             uplink,
             control_planes: 1,
             datastore: Datastore::Embedded,
+            store_history_secs: None,
             nodes: Vec::new(),
         };
         for _ in 0..nodes.clamp(1, NODES_MAX) {

@@ -28,7 +28,6 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use stdx::{Clock, Rng, SystemClock};
@@ -36,7 +35,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::disk::{Directory, Disk, Lock};
 use crate::hub::Hub;
-use crate::ledger::{History, Ledger, hold};
+use crate::ledger::{History, Ledger, WINDOW, hold};
 use crate::{Commit, Entry, Hold, Page, Range, Revision, Stamp, Stats, Store, StoreError, StoreKey, WatchStream};
 use past::PastJob;
 use recovery::Recovered;
@@ -59,7 +58,7 @@ pub struct EmbeddedOptions {
 
 impl Default for EmbeddedOptions {
     fn default() -> Self {
-        let history = History { window: Some(Duration::from_secs(300)), ..History::default() };
+        let history = History::of(WINDOW);
         let (clock, rng) = (Arc::new(SystemClock), Rng::from_os());
         Self { history, log_bytes: 16 << 20, fill_bytes: log::FILL_MIN, stamp: None, clock, rng }
     }
@@ -97,6 +96,7 @@ pub struct EmbeddedStore {
     queue: Option<mpsc::Sender<Message>>,
     threads: Vec<JoinHandle<()>>,
     stopping: Arc<AtomicBool>,
+    has_window: bool,
     /// Kept until the writer has ended.
     _lock: Lock,
 }
@@ -133,10 +133,11 @@ impl EmbeddedStore {
         let indexing = watch::Sender::new(past.is_some());
         let shared = Arc::new(Shared { ledger: Arc::new(RwLock::new(ledger)), hub: Hub::default(), indexing });
         let past = past.map(|past| PastJob::new(disk.clone(), shared.clone(), options.history, past));
+        let has_window = options.history.window.is_some();
         let (sender, queue) = mpsc::channel(QUEUE_LEN_MAX);
         let writer = Writer::new(disk.clone(), shared.clone(), log, options, sender.downgrade(), by_hand);
         let (threads, stopping) = (Vec::new(), Arc::default());
-        let store = Self { disk, shared, queue: Some(sender), threads, stopping, _lock: lock };
+        let store = Self { disk, shared, queue: Some(sender), threads, stopping, has_window, _lock: lock };
         Ok((store, Hand { writer, queue, past }))
     }
 
@@ -177,6 +178,10 @@ impl Drop for EmbeddedStore {
 
 #[async_trait]
 impl Store for EmbeddedStore {
+    fn forgets_by_itself(&self) -> bool {
+        self.has_window
+    }
+
     async fn commit(&self, commit: Commit) -> Result<Revision, StoreError> {
         self.ask(|answer| Message::Commit(commit, answer)).await
     }

@@ -23,6 +23,9 @@ pub(crate) const MARK_EVERY_SECS: i64 = 5;
 /// So many times the bounds of the history may be kept for who holds a revision.
 const HELD_FACTOR_MAX: usize = 4;
 
+/// How far back a store on disk goes where nothing else is said.
+pub const WINDOW: Duration = Duration::from_secs(300);
+
 /// What is kept of the past.
 #[derive(Clone, Copy, Debug)]
 pub struct History {
@@ -30,6 +33,18 @@ pub struct History {
     pub window: Option<Duration>,
     pub events_max: usize,
     pub bytes_max: usize,
+}
+
+impl History {
+    /// The usual bounds are for five minutes; a longer window may take as many times the memory.
+    pub fn of(window: Duration) -> Self {
+        let times = usize::try_from(window.as_secs().div_ceil(WINDOW.as_secs())).unwrap_or(usize::MAX).max(1);
+        Self {
+            window: Some(window),
+            events_max: HISTORY_EVENTS_MAX.saturating_mul(times),
+            bytes_max: HISTORY_BYTES_MAX.saturating_mul(times),
+        }
+    }
 }
 
 impl Default for History {

@@ -86,7 +86,7 @@ pub enum Output {
     Json,
 }
 
-fn seconds(text: &str) -> std::result::Result<u64, String> {
+pub fn seconds(text: &str) -> std::result::Result<u64, String> {
     let (digits, factor) = match text.char_indices().last() {
         Some((at, 's')) => (&text[..at], 1),
         Some((at, 'm')) => (&text[..at], 60),

@@ -35,6 +35,7 @@ pub struct Options {
     pub control_planes: Option<usize>,
     pub datastore: Option<Datastore>,
     pub etcd_files: EtcdFiles,
+    pub store_history_secs: Option<u64>,
     pub wait: bool,
     pub timeout: Duration,
 }
@@ -128,7 +129,8 @@ fn created(layout: &Layout, dirs: &ProfileDirs, options: &Options) -> Result<Pro
     let api_port = profile::free_port(options.api_port, USUAL_API_PORT)?;
     let egress = options.egress.unwrap_or(Egress::Nat);
     let profile = Profile::new(&options.profile, api_port, egress, free_uplink(layout), nodes);
-    let profile = profile.controlled_by(control_planes, datastore);
+    let mut profile = profile.controlled_by(control_planes, datastore);
+    profile.store_history_secs = options.store_history_secs;
     std::fs::create_dir_all(&dirs.state).map_err(|error| Trouble::file("make", &dirs.state, &error))?;
     keep_etcd_files(dirs, options)?;
     profile.save(dirs)?;
@@ -241,6 +243,16 @@ fn changed(mut profile: Profile, dirs: &ProfileDirs, options: &Options) -> Resul
     }
     if profile.datastore == Datastore::Etcd {
         preflight::check_etcd()?;
+    }
+    if options.store_history_secs.is_some() && options.store_history_secs != profile.store_history_secs {
+        if Control::connect(dirs).is_some() {
+            return Err(Trouble::new(
+                format!("cluster \"{}\" runs, and its store keeps the history that it was started with", profile.name),
+                format!("Type `ironclad stop{}` first.", flag(&profile.name)),
+            ));
+        }
+        profile.store_history_secs = options.store_history_secs;
+        profile.save(dirs)?;
     }
     let wanted = options.nodes.unwrap_or(profile.nodes.len());
     check_nodes(wanted)?;
