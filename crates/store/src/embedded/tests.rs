@@ -352,6 +352,25 @@ async fn old_logs_go_and_nothing_else_does() {
     assert_eq!(store.current().await.expect("current"), Revision(2_001));
 }
 
+#[tokio::test]
+async fn history_reaches_as_far_back_as_its_window() {
+    let read_first = async |window_secs: u64| {
+        let clock = Arc::new(stdx::ManualClock::new("2026-01-01T00:00:00Z".parse().expect("a time")));
+        let history = crate::History::of(std::time::Duration::from_secs(window_secs));
+        let options = EmbeddedOptions { history, clock: clock.clone(), ..options(16 << 20) };
+        let store = EmbeddedStore::open_on(Arc::new(FaultDisk::default()), options).expect("open");
+        let first = store.commit(put("k", "1")).await.expect("commit");
+        for _ in 0..3 {
+            clock.advance(std::time::Duration::from_secs(600).try_into().expect("ten minutes"));
+            store.commit(put("k", "2")).await.expect("commit");
+        }
+        let range = Range { start: [].as_slice().into(), end: [0xff].as_slice().into(), at: Some(first), limit: None };
+        store.range(range).await.map(|page| page.entries.len())
+    };
+    assert!(matches!(read_first(300).await, Err(StoreError::Compacted { .. })));
+    assert_eq!(read_first(7200).await.expect("an hour is kept"), 1);
+}
+
 /// What a store shows at each readable revision, and what a watch from its oldest one tells.
 async fn whole_history(store: &dyn Store, oldest: u64) -> Vec<String> {
     let newest = store.current().await.expect("current").0;
