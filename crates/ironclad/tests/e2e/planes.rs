@@ -197,10 +197,19 @@ impl Planes {
         self.cluster.kubectl(&["wait", "--for=condition=Ready", &format!("node/{node}"), WAIT]);
     }
 
-    /// The addresses that the service `kubernetes` leads to.
-    fn endpoints(&self) -> usize {
+    /// Waits until the service `kubernetes` leads to so many API servers: each adds itself once it serves.
+    async fn lead_to(&self, servers: usize) {
+        let began = now_ms();
         let path = "jsonpath={.endpoints[*].addresses[0]}";
-        self.cluster.kubectl(&["get", "endpointslice", "kubernetes", "-o", path]).split_whitespace().count()
+        loop {
+            let found = self.cluster.kubectl(&["get", "endpointslice", "kubernetes", "-o", path]);
+            let count = found.split_whitespace().count();
+            if count == servers {
+                return;
+            }
+            assert!(now_ms() - began < SCALE_MAX_SECS * 1000, "{count} of {servers} API servers: {found}");
+            tokio::time::sleep(BETWEEN * 5).await;
+        }
     }
 }
 
@@ -224,7 +233,7 @@ async fn each_control_plane_may_die_once_the_last_one_is_back() {
         assert!(leases.contains(lease), "{lease} in {leases}");
     }
     let planes = Planes { cluster, client };
-    assert_eq!(planes.endpoints(), 3);
+    planes.lead_to(3).await;
     // The one that the agent prefers, then the one that leads.
     let second = format!("{}-m02", planes.cluster.name);
     planes.round(0, &second, "").await;
@@ -238,7 +247,7 @@ async fn each_control_plane_may_die_once_the_last_one_is_back() {
     planes.cluster.ironclad(&["start"]);
     planes.cluster.kubectl(&["get", "deployment", "web"]);
     planes.cluster.kubectl(&["wait", "--for=condition=Ready", "node", "--all", WAIT]);
-    assert_eq!(planes.endpoints(), 3);
+    planes.lead_to(3).await;
 }
 
 #[test]
