@@ -29,6 +29,7 @@ mod view;
 pub use env::{Env, Program};
 pub use eval::Evaluated;
 pub use library::{Fault, Library};
+pub use parser::is_word;
 pub use schema::Decl;
 pub use source::{Issue, Issues};
 pub use types::{ObjectType, Type};

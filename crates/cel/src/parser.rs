@@ -13,6 +13,9 @@ pub const SOURCE_CHARS_MAX: usize = 100_000;
 pub const DEPTH_MAX: usize = 250;
 const PRIMARY: &str =
     "'.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}";
+/// Words of the language that are no names.
+const KEYWORDS: [&str; 4] = ["true", "false", "null", "in"];
+/// Words that are kept for languages around it.
 const RESERVED: [&str; 17] = [
     "as",
     "break",
@@ -32,6 +35,11 @@ const RESERVED: [&str; 17] = [
     "void",
     "while",
 ];
+
+/// Whether a name is a word of the language, so that nothing can be called so.
+pub fn is_word(name: &str) -> bool {
+    KEYWORDS.contains(&name) || RESERVED.contains(&name)
+}
 
 pub struct Parser<'l> {
     lexemes: &'l [Lexeme],

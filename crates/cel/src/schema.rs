@@ -8,33 +8,11 @@ use std::sync::{Arc, LazyLock};
 
 use serde_json::Value as Json;
 
+use crate::parser::is_word;
 use crate::types::{ObjectType, Type};
 
 /// Bytes of a request, which bound everything in it.
 pub const REQUEST_BYTES_MAX: i64 = 3 * 1024 * 1024;
-const RESERVED: [&str; 21] = [
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
 
 /// A declaration of data.
 #[derive(Debug)]
@@ -218,7 +196,7 @@ pub fn escape(name: &str) -> Option<String> {
     if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
         return None;
     }
-    if RESERVED.contains(&name) {
+    if is_word(name) {
         return Some(format!("__{name}__"));
     }
     if !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/')) {

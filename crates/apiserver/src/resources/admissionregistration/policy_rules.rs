@@ -12,29 +12,6 @@ use crate::tree;
 
 const AUDIT_ANNOTATIONS_MAX: usize = 20;
 const AUDIT_EXPRESSION_LEN_MAX: usize = 5 * 1024;
-const RESERVED: &[&str] = &[
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
 
 pub fn validating(policy: &Value) -> Vec<Cause> {
     let at = path("spec");
@@ -133,7 +110,7 @@ fn validate_variable(variable: &Value, at: &Path) -> Vec<Cause> {
     let plain = |byte: u8| byte == b'_' || byte.is_ascii_alphanumeric();
     if name.trim().is_empty() {
         causes.push(at.child("name").required("name is not specified"));
-    } else if !name.bytes().all(plain) || name.starts_with(|c: char| c.is_ascii_digit()) || RESERVED.contains(&name) {
+    } else if !name.bytes().all(plain) || name.starts_with(|c: char| c.is_ascii_digit()) || cel::is_word(name) {
         causes.push(at.child("name").invalid(name, "name is not a valid CEL identifier"));
     }
     if tree::text(variable, "expression").trim().is_empty() {
